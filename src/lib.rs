@@ -1,0 +1,7 @@
+//! Composable sequence-model layers for [Burn](https://burn.dev).
+#![warn(missing_docs)]
+#![recursion_limit = "256"]
+
+mod error;
+
+pub use error::{Error, Result};
