@@ -3,5 +3,9 @@
 #![recursion_limit = "256"]
 
 mod error;
+mod files;
+mod kernels;
+pub mod layers;
+pub mod ops;
 
 pub use error::{Error, Result};

@@ -1,0 +1,34 @@
+//! A buffer that parallel tasks fill at disjoint places.
+
+use std::marker::PhantomData;
+
+/// A mutable slice lent to several tasks at once.
+pub(crate) struct SharedMut<'a, F> {
+    start: *mut F,
+    len: usize,
+    lent: PhantomData<&'a mut [F]>,
+}
+
+// SAFETY: the only access is `at`, whose callers promise that no two tasks touch the same element.
+unsafe impl<F: Send> Send for SharedMut<'_, F> {}
+// SAFETY: as above.
+unsafe impl<F: Send> Sync for SharedMut<'_, F> {}
+
+impl<'a, F> SharedMut<'a, F> {
+    pub(crate) fn new(slice: &'a mut [F]) -> Self {
+        Self { start: slice.as_mut_ptr(), len: slice.len(), lent: PhantomData }
+    }
+
+    /// The elements `start..start + len`.
+    ///
+    /// # Safety
+    ///
+    /// While the result lives, no other task may hold a range that overlaps it.
+    #[allow(clippy::mut_from_ref, reason = "disjointness is the caller's promise")]
+    #[inline(always)]
+    pub(crate) unsafe fn at(&self, start: usize, len: usize) -> &mut [F] {
+        assert!(start + len <= self.len);
+        // SAFETY: in bounds by the assertion, exclusive by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
+    }
+}

@@ -1,0 +1,28 @@
+//! Runs a loop with the widest instructions of this machine.
+
+/// A piece of work to be compiled once per instruction set; the body must be `#[inline(always)]`.
+pub(crate) trait Work {
+    type Output;
+
+    /// `FMA`: the target has fused multiply-add.
+    fn run<const FMA: bool>(self) -> Self::Output;
+}
+
+/// Compiles `work` for every instruction set that `pulp` knows, and runs the best this machine has.
+pub(crate) fn vectorised<W: Work>(work: W) -> W::Output {
+    struct Fused<W>(W);
+
+    impl<W: Work> pulp::NullaryFnOnce for Fused<W> {
+        type Output = W::Output;
+
+        #[inline(always)]
+        fn call(self) -> W::Output {
+            self.0.run::<true>()
+        }
+    }
+
+    match pulp::Arch::new() {
+        pulp::Arch::Scalar => work.run::<false>(),
+        arch => arch.dispatch(Fused(work)),
+    }
+}

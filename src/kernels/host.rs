@@ -1,0 +1,275 @@
+//! One mechanism for every fused CPU operation: Burn's backend extension, over slices.
+//!
+//! A [`HostOp`] maps arrays to one array and has a hand-written backward. [`run`] makes it a differentiable
+//! operation on tensors of the flex and ndarray backends. Several outputs travel as one: the op concatenates
+//! them, its caller slices, because autodiff steps have one output.
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{
+    Backend, BackendTensor, Dispatch, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind, ExtensionType,
+    TensorMetadata, backend_extension,
+};
+use burn::tensor::{DType, Tensor, TensorData};
+
+use super::real::Real;
+
+/// A contiguous array seen by a kernel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Array<'a, F> {
+    pub(crate) data: &'a [F],
+    pub(crate) dims: &'a [usize],
+}
+
+/// A fused operation on host memory with a hand-written backward.
+pub(crate) trait HostOp: Clone + std::fmt::Debug + Send + Sync + 'static {
+    /// The flat output, and what the backward wants to keep (checkpoints of a recurrence, normalisers);
+    /// `keep` is false where no gradient will be asked for.
+    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<F>, Vec<F>);
+
+    /// The gradient of every input, in order, from the gradient of the flat output.
+    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], kept: &[F], grad: &[F]) -> Vec<Vec<F>>;
+}
+
+/// Runs `op` on tensors of a CPU backend, differentiably.
+pub(crate) fn run<O: HostOp>(op: O, inputs: Vec<HostInput>) -> Tensor<1> {
+    let inputs = Inputs(inputs.into_iter().map(|input| input.0).collect());
+    Tensor::from_dispatch(<Dispatch as HostExtension>::host_op(inputs, op))
+}
+
+/// A tensor of any rank on its way into [`run`].
+pub(crate) struct HostInput(DispatchTensor);
+
+impl<const D: usize> From<Tensor<D>> for HostInput {
+    fn from(tensor: Tensor<D>) -> Self {
+        Self(tensor.into_dispatch())
+    }
+}
+
+/// The inputs of an operation, however many.
+pub(crate) struct Inputs<B: Backend>(Vec<FloatTensor<B>>);
+
+impl<B: Backend> ExtensionType<B> for Inputs<B> {
+    type Target = Inputs<Dispatch>;
+
+    fn map_to_dispatch<M>(self, map_kind: M, autodiff: DispatchAutodiffContext) -> Inputs<Dispatch>
+    where
+        M: Fn(BackendTensor<B>) -> DispatchTensorKind,
+    {
+        let wrap = |tensor| DispatchTensor { kind: map_kind(BackendTensor::Float(tensor)), autodiff };
+        Inputs(self.0.into_iter().map(wrap).collect())
+    }
+
+    fn map_from_dispatch<M>(target: Inputs<Dispatch>, unwrap_kind: M) -> Self
+    where
+        M: Fn(DispatchTensor) -> BackendTensor<B>,
+    {
+        Self(target.0.into_iter().map(|tensor| unwrap_kind(tensor).float()).collect())
+    }
+
+    fn routing_tensor(target: &Inputs<Dispatch>) -> Option<&DispatchTensor> {
+        target.0.first()
+    }
+
+    fn routing_float_tensor(target: &Inputs<Dispatch>) -> Option<&DispatchTensor> {
+        target.0.first()
+    }
+
+    fn autodiff_context(target: &Inputs<Dispatch>) -> DispatchAutodiffContext {
+        target.0.iter().fold(DispatchAutodiffContext::Disabled, |context, tensor| context.merge(tensor.autodiff))
+    }
+}
+
+#[allow(deprecated, reason = "names ndarray, which Burn deprecates from 0.22 on")]
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    NdArray: cfg(feature = "ndarray"),
+    Autodiff: cfg(feature = "autodiff")
+)]
+pub(crate) trait HostExtension: Backend {
+    fn host_op<O: HostOp>(#[extension_type] inputs: Inputs<Self>, op: O) -> FloatTensor<Self>;
+}
+
+/// What a backend whose tensors live in host memory offers to kernels.
+pub(crate) trait HostMemory: Backend {
+    /// The tensor, contiguous, in a form that lends a slice.
+    type Contiguous;
+
+    fn contiguous(tensor: FloatTensor<Self>) -> Self::Contiguous;
+    fn slice<F: Real>(tensor: &Self::Contiguous) -> &[F];
+    fn tensor<F: Real>(data: Vec<F>, dims: &[usize]) -> FloatTensor<Self>;
+}
+
+/// What a forward keeps for its backward, of either float type.
+#[derive(Clone, Debug)]
+pub(crate) enum Kept {
+    F32(std::sync::Arc<Vec<f32>>),
+    F64(std::sync::Arc<Vec<f64>>),
+}
+
+fn with_arrays<B: HostMemory, F: Real, R>(
+    tensors: Vec<FloatTensor<B>>,
+    function: impl FnOnce(&[Array<'_, F>]) -> R,
+) -> R {
+    let dims: Vec<Vec<usize>> = tensors.iter().map(|tensor| tensor.shape().to_vec()).collect();
+    let tensors: Vec<B::Contiguous> = tensors.into_iter().map(B::contiguous).collect();
+    let arrays: Vec<Array<'_, F>> =
+        tensors.iter().zip(&dims).map(|(tensor, dims)| Array { data: B::slice::<F>(tensor), dims }).collect();
+    function(&arrays)
+}
+
+fn forward<B: HostMemory, O: HostOp>(op: &O, inputs: Vec<FloatTensor<B>>, keep: bool) -> (FloatTensor<B>, Kept) {
+    fn typed<B: HostMemory, O: HostOp, F: Real>(
+        op: &O,
+        inputs: Vec<FloatTensor<B>>,
+        keep: bool,
+    ) -> (FloatTensor<B>, Vec<F>) {
+        let (output, kept) = with_arrays::<B, F, _>(inputs, |arrays| op.forward(arrays, keep));
+        let len = output.len();
+        (B::tensor(output, &[len]), kept)
+    }
+    match inputs[0].dtype() {
+        DType::F64 => {
+            let (output, kept) = typed::<B, O, f64>(op, inputs, keep);
+            (output, Kept::F64(kept.into()))
+        }
+        _ => {
+            let (output, kept) = typed::<B, O, f32>(op, inputs, keep);
+            (output, Kept::F32(kept.into()))
+        }
+    }
+}
+
+#[cfg(feature = "autodiff")]
+mod autodiff {
+    use super::*;
+    use burn::backend::Autodiff;
+    use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+    use burn::backend::autodiff::grads::Gradients;
+    use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+
+    fn backward<B: HostMemory, O: HostOp, F: Real>(
+        op: &O,
+        inputs: Vec<FloatTensor<B>>,
+        kept: &[F],
+        grad: FloatTensor<B>,
+    ) -> Vec<FloatTensor<B>> {
+        let dims: Vec<Vec<usize>> = inputs.iter().map(|tensor| tensor.shape().to_vec()).collect();
+        let grad = B::contiguous(grad);
+        let grads = with_arrays::<B, F, _>(inputs, |arrays| op.backward(arrays, kept, B::slice(&grad)));
+        grads.into_iter().zip(&dims).map(|(grad, dims)| B::tensor(grad, dims)).collect()
+    }
+
+    #[derive(Debug)]
+    struct Step<O>(O);
+
+    impl<B: HostMemory, O: HostOp, const N: usize> Backward<B, N> for Step<O> {
+        type State = (Vec<FloatTensor<B>>, Kept);
+
+        fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
+            let grad = grads.consume::<B>(&ops.node);
+            let (inputs, kept) = ops.state;
+            let input_grads = match kept {
+                Kept::F32(kept) => backward::<B, O, f32>(&self.0, inputs, &kept, grad),
+                Kept::F64(kept) => backward::<B, O, f64>(&self.0, inputs, &kept, grad),
+            };
+            for (parent, grad) in ops.parents.into_iter().zip(input_grads) {
+                if let Some(parent) = parent {
+                    grads.register::<B>(parent.id, grad);
+                }
+            }
+        }
+    }
+
+    fn record<B: HostMemory, O: HostOp, C: CheckpointStrategy, const N: usize>(
+        inputs: Vec<FloatTensor<Autodiff<B, C>>>,
+        op: O,
+    ) -> FloatTensor<Autodiff<B, C>> {
+        let nodes: Vec<_> = inputs.iter().map(|input| input.node()).collect();
+        let nodes = nodes.try_into().expect("the caller counted the inputs");
+        let inputs: Vec<_> = inputs.into_iter().map(|input| input.into_primitive()).collect();
+        match Backward::<B, N>::prepare::<C>(Step(op.clone()), nodes).compute_bound().stateful() {
+            OpsKind::Tracked(step) => {
+                let (output, kept) = forward::<B, O>(&op, inputs.clone(), true);
+                step.finish((inputs, kept), output)
+            }
+            OpsKind::UnTracked(step) => step.finish(forward::<B, O>(&op, inputs, false).0),
+        }
+    }
+
+    impl<B: HostMemory + HostExtension, C: CheckpointStrategy> HostExtension for Autodiff<B, C> {
+        fn host_op<O: HostOp>(inputs: Inputs<Self>, op: O) -> FloatTensor<Self> {
+            let inputs = inputs.0;
+            match inputs.len() {
+                1 => record::<B, O, C, 1>(inputs, op),
+                2 => record::<B, O, C, 2>(inputs, op),
+                3 => record::<B, O, C, 3>(inputs, op),
+                4 => record::<B, O, C, 4>(inputs, op),
+                5 => record::<B, O, C, 5>(inputs, op),
+                6 => record::<B, O, C, 6>(inputs, op),
+                7 => record::<B, O, C, 7>(inputs, op),
+                count => unreachable!("no fused operation has {count} inputs"),
+            }
+        }
+    }
+}
+
+#[cfg(feature = "flex")]
+mod flex {
+    use super::*;
+    use burn::backend::Flex;
+    use burn::backend::flex::FlexTensor;
+
+    impl HostExtension for Flex {
+        fn host_op<O: HostOp>(inputs: Inputs<Self>, op: O) -> FloatTensor<Self> {
+            forward::<Self, O>(&op, inputs.0, false).0
+        }
+    }
+
+    impl HostMemory for Flex {
+        type Contiguous = FlexTensor;
+
+        fn contiguous(tensor: FlexTensor) -> FlexTensor {
+            tensor.to_contiguous()
+        }
+
+        fn slice<F: Real>(tensor: &FlexTensor) -> &[F] {
+            F::of_flex(tensor)
+        }
+
+        fn tensor<F: Real>(data: Vec<F>, dims: &[usize]) -> FlexTensor {
+            FlexTensor::from_data(TensorData::new(data, dims.to_vec()))
+        }
+    }
+}
+
+#[cfg(feature = "ndarray")]
+#[allow(deprecated, reason = "burn-ndarray is deprecated from 0.22 on, and supported here as long as Burn has it")]
+mod ndarray {
+    use super::*;
+    use burn::backend::ops::FloatTensorOps;
+    use burn_ndarray::{NdArray, NdArrayTensor};
+
+    impl HostExtension for NdArray {
+        fn host_op<O: HostOp>(inputs: Inputs<Self>, op: O) -> FloatTensor<Self> {
+            forward::<Self, O>(&op, inputs.0, false).0
+        }
+    }
+
+    impl HostMemory for NdArray {
+        type Contiguous = TensorData;
+
+        fn contiguous(tensor: NdArrayTensor) -> TensorData {
+            burn::backend::try_read_sync(Self::float_into_data(tensor))
+                .expect("host memory is read without waiting")
+                .expect("a float tensor has data")
+        }
+
+        fn slice<F: Real>(tensor: &TensorData) -> &[F] {
+            tensor.as_slice::<F>().expect("the data have this dtype")
+        }
+
+        fn tensor<F: Real>(data: Vec<F>, dims: &[usize]) -> NdArrayTensor {
+            NdArrayTensor::from_data(TensorData::new(data, dims.to_vec()))
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Fused CPU code under the ops: slices in, slices out, forward and backward.
+//!
+//! An operation implements [`host::HostOp`] once, generically over `f32` and `f64`; [`host`] makes it an
+//! operation of both CPU backends and of their autodiff wrappers. Nothing above this module knows slices,
+//! and nothing outside it is `unsafe`.
+
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+pub(crate) mod cpu;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+pub(crate) mod host;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+pub(crate) mod real;
+
+use burn::tensor::{DType, Tensor};
+
+/// Which implementation of an op runs.
+///
+/// Nothing switches algorithm silently by length: [`Backend::Auto`](Implementation::Auto) looks only at the
+/// device and the dtype.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Implementation {
+    /// The fused kernel where the device's backend has one for the dtype, else the portable form.
+    #[default]
+    Auto,
+    /// Plain tensor operations, on every backend and float dtype.
+    Portable,
+}
+
+impl Implementation {
+    /// Whether the fused host kernels serve this tensor.
+    pub(crate) fn is_fused<const D: usize>(self, tensor: &Tensor<D>) -> bool {
+        self == Self::Auto && matches!(tensor.dtype(), DType::F32 | DType::F64) && on_host(tensor)
+    }
+}
+
+fn on_host<const D: usize>(tensor: &Tensor<D>) -> bool {
+    use burn::backend::DispatchDevice;
+    let device = tensor.device().inner();
+    #[allow(unreachable_patterns)]
+    match device.as_dispatch() {
+        #[cfg(feature = "flex")]
+        DispatchDevice::Flex(_) => true,
+        #[cfg(feature = "ndarray")]
+        DispatchDevice::NdArray(_) => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,310 @@
+//! Multi-head, grouped-query and multi-query softmax attention.
+
+use burn::config::Config;
+use burn::module::{Initializer, Module};
+use burn::nn::{Linear, LinearConfig, RmsNorm, RmsNormConfig};
+use burn::tensor::{Device, Int, Tensor, TensorData, assert_shape};
+
+use super::kv_cache::KvCache;
+use super::linear_attention::{from_heads, to_heads};
+use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
+use super::positions::positions;
+use crate::ops::{
+    AttentionInputs, AttentionOptions, HardAlibi, HeadBias, Implementation, Position, Rope, Segments, alibi_slopes,
+    attention, rotate_rows,
+};
+use crate::{Error, Result};
+
+/// Configuration of [`Attention`].
+#[derive(Config, Debug, PartialEq)]
+pub struct AttentionConfig {
+    /// Width of the model.
+    pub d_model: usize,
+    /// Query heads.
+    #[config(default = 8)]
+    pub n_heads: usize,
+    /// Key and value heads, a divisor of `n_heads`; `None`: as many. 1 is multi-query attention.
+    pub n_kv_heads: Option<usize>,
+    /// Dimensions of a head; `None`: `d_model / n_heads`.
+    pub head_dim: Option<usize>,
+    /// How attention knows positions.
+    #[config(default = "Position::Rope(Rope::default())")]
+    pub position: Position,
+    /// A token sees this many tokens, itself included; `None`: all.
+    pub window: Option<usize>,
+    /// RMS normalisation of every query and key, over the head (Qwen3; arXiv 2302.05442, section 2).
+    #[config(default = false)]
+    pub qk_norm: bool,
+    /// Scores become `cap · tanh(score / cap)`.
+    pub soft_cap: Option<f64>,
+    /// Whether the projections have biases.
+    #[config(default = false)]
+    pub bias: bool,
+}
+
+/// Causal softmax attention.
+///
+/// ```text
+/// q, k, v = x W_q, x W_k, x W_v        y = concat_h(attention(q_h, k_h, v_h)) W_o
+/// ```
+///
+/// with the options of [`AttentionConfig`]; see [`attention`]. The state is a [`KvCache`]: it grows with the
+/// sequence, or up to the window.
+///
+/// Parameters start as GPT-NeoX's: weights from a normal distribution of deviation 0.02, biases 0.
+///
+/// # Source
+///
+/// arXiv 1706.03762, section 3.2; grouped queries: arXiv 2305.13245.
+#[derive(Module, Debug)]
+pub struct Attention {
+    /// `[d_model, n_heads · head_dim]`.
+    pub q_proj: Linear,
+    /// `[d_model, n_kv_heads · head_dim]`.
+    pub k_proj: Linear,
+    /// `[d_model, n_kv_heads · head_dim]`.
+    pub v_proj: Linear,
+    /// `[n_heads · head_dim, d_model]`.
+    pub o_proj: Linear,
+    /// Of queries, over `head_dim`.
+    pub q_norm: Option<RmsNorm>,
+    /// Of keys, over `head_dim`.
+    pub k_norm: Option<RmsNorm>,
+    #[module(skip)]
+    config: AttentionConfig,
+}
+
+impl AttentionConfig {
+    /// Dimensions of a head.
+    pub fn head_dim(&self) -> usize {
+        self.head_dim.unwrap_or(self.d_model / self.n_heads.max(1))
+    }
+
+    /// Key and value heads.
+    pub fn n_kv_heads(&self) -> usize {
+        self.n_kv_heads.unwrap_or(self.n_heads)
+    }
+
+    /// Builds the layer.
+    ///
+    /// # Panics
+    ///
+    /// With the message of [`check`](BuildMixer::check).
+    pub fn init(&self, device: &Device) -> Attention {
+        expect_valid(self.check());
+        let head_dim = self.head_dim();
+        let project = |from: usize, to: usize| {
+            let mut linear = LinearConfig::new(from, to)
+                .with_bias(self.bias)
+                .with_initializer(Initializer::Normal { mean: 0.0, std: 0.02 })
+                .init(device);
+            linear.bias = linear.bias.map(|_| Initializer::Zeros.init([to], device));
+            linear
+        };
+        let norm = || self.qk_norm.then(|| RmsNormConfig::new(head_dim).with_epsilon(1e-6).init(device));
+        Attention {
+            q_proj: project(self.d_model, self.n_heads * head_dim),
+            k_proj: project(self.d_model, self.n_kv_heads() * head_dim),
+            v_proj: project(self.d_model, self.n_kv_heads() * head_dim),
+            o_proj: project(self.n_heads * head_dim, self.d_model),
+            q_norm: norm(),
+            k_norm: norm(),
+            config: self.clone(),
+        }
+    }
+}
+
+impl BuildMixer for AttentionConfig {
+    type Mixer = Attention;
+
+    fn for_width(d_model: usize) -> Self {
+        Self::new(d_model)
+    }
+
+    fn d_model(&self) -> usize {
+        self.d_model
+    }
+
+    fn check(&self) -> Result<()> {
+        let Self { d_model, n_heads, .. } = self;
+        let n_kv_heads = self.n_kv_heads();
+        let problem = if *d_model == 0 || *n_heads == 0 || n_kv_heads == 0 {
+            format!("d_model ({d_model}), n_heads ({n_heads}) and n_kv_heads ({n_kv_heads}) must be at least 1")
+        } else if self.head_dim.is_none() && d_model % n_heads != 0 {
+            format!("n_heads ({n_heads}) must divide d_model ({d_model})")
+        } else if n_heads % n_kv_heads != 0 {
+            format!("n_kv_heads ({n_kv_heads}) must divide n_heads ({n_heads})")
+        } else if self.head_dim == Some(0) {
+            "head_dim must be at least 1, got 0".into()
+        } else if self.window == Some(0) {
+            "window must be at least 1, got 0: a token sees itself".into()
+        } else if self.soft_cap.is_some_and(|cap| cap.is_nan() || cap <= 0.0) {
+            format!("soft_cap must be positive, got {}", self.soft_cap.unwrap_or_default())
+        } else {
+            return self.position.check(*n_heads, self.head_dim()).map_err(|error| match error {
+                Error::Config(problem) => Error::Config(format!("attention: {problem}")),
+                other => other,
+            });
+        };
+        Err(Error::Config(format!("attention: {problem}")))
+    }
+
+    fn build(&self, device: &Device) -> Attention {
+        self.init(device)
+    }
+}
+
+impl Attention {
+    /// What this layer was built from.
+    pub fn config(&self) -> &AttentionConfig {
+        &self.config
+    }
+
+    fn options(&self) -> AttentionOptions {
+        let n_heads = self.config.n_heads;
+        let bias = match &self.config.position {
+            Position::Alibi => HeadBias::Slopes(alibi_slopes(n_heads)),
+            Position::HardAlibi(hard) => HeadBias::Windows(HardAlibi::windows(hard, n_heads)),
+            Position::Rope(_) | Position::Nope => HeadBias::None,
+        };
+        AttentionOptions { scale: None, soft_cap: self.config.soft_cap, window: self.config.window, bias }
+    }
+
+    fn cache_dims(&self, batch: usize) -> [usize; 3] {
+        [batch, self.config.n_kv_heads(), self.config.head_dim()]
+    }
+
+    /// Queries, keys and values of tokens at `positions`, of one row for all or of every row.
+    fn project(&self, x: Tensor<3>, positions: &[usize]) -> [Tensor<4>; 3] {
+        let heads = |x: Tensor<3>| {
+            let [_, _, width] = x.dims();
+            to_heads(x, width / self.config.head_dim())
+        };
+        let normed = |x: Tensor<4>, norm: &Option<RmsNorm>| match norm {
+            Some(norm) => norm.forward(x),
+            None => x,
+        };
+        let turned = |x: Tensor<4>| match &self.config.position {
+            Position::Rope(rope) => rope.rotate(x, positions),
+            _ => x,
+        };
+        let q = turned(normed(heads(self.q_proj.forward(x.clone())), &self.q_norm));
+        let k = turned(normed(heads(self.k_proj.forward(x.clone())), &self.k_norm));
+        [q, k, heads(self.v_proj.forward(x))]
+    }
+
+    fn mix(&self, x: Tensor<3>, segments: Option<&Segments>, cache: Option<KvCache>) -> (Tensor<3>, KvCache) {
+        let [batch, seq, _] = x.dims();
+        let device = x.device();
+        let earlier = cache.as_ref().map_or(vec![0; batch], |cache| cache.seen().to_vec());
+        let [q, new_k, new_v] = self.project(x, &positions(segments, &earlier, seq));
+        let past = cache.as_ref().and_then(KvCache::in_order);
+        let past_len = cache.as_ref().map_or(0, KvCache::len);
+        let (k, v) = match past {
+            Some((k, v)) => (Tensor::cat(vec![k, new_k], 2), Tensor::cat(vec![v, new_v], 2)),
+            None => (new_k, new_v),
+        };
+        let hidden_past = earlier.iter().any(|&seen| seen < past_len);
+        let documents =
+            (segments.is_some() || hidden_past).then(|| documents(segments, &earlier, past_len, [batch, seq], &device));
+        let inputs = AttentionInputs { q, k: k.clone(), v: v.clone(), oldest: 0, documents };
+        let y = self.o_proj.forward(from_heads(attention(inputs, &self.options(), Implementation::Auto)));
+
+        let window = self.config.window;
+        let cache = match segments {
+            None => KvCache::of(k, v, window, earlier.iter().map(|seen| seen + seq).collect()),
+            Some(segments) => {
+                let seen = segments.last_documents().zip(&earlier);
+                let seen = seen.map(|((last, began), earlier)| if began { last } else { earlier + last }).collect();
+                let padding: Vec<usize> = segments.tokens().iter().map(|tokens| seq - tokens).collect();
+                KvCache::of(newest_last(k, &padding), newest_last(v, &padding), window, seen)
+            }
+        };
+        (y, cache)
+    }
+}
+
+/// Columns moved to the right by each row's padding, so that its newest token comes last.
+fn newest_last(x: Tensor<4>, padding: &[usize]) -> Tensor<4> {
+    if padding.iter().all(|&padding| padding == 0) {
+        return x;
+    }
+    let [batch, heads, columns, head_dim] = x.dims();
+    let by: Vec<usize> = padding.iter().flat_map(|&padding| vec![columns - padding; heads]).collect();
+    rotate_rows(x.reshape([batch * heads, columns, head_dim]), &by).reshape([batch, heads, columns, head_dim])
+}
+
+/// The documents of queries and keys: the cache's visible columns belong to each row's first document.
+fn documents(
+    segments: Option<&Segments>,
+    earlier: &[usize],
+    past: usize,
+    [batch, seq]: [usize; 2],
+    device: &Device,
+) -> (Tensor<2, Int>, Tensor<2, Int>) {
+    let ids = segments.map_or_else(|| vec![0; batch * seq], Segments::id_table);
+    let mut keys = Vec::with_capacity(batch * (past + seq));
+    for row in 0..batch {
+        let visible = earlier[row].min(past);
+        keys.extend((0..past).map(|column| if column + visible < past { HIDDEN } else { 0 }));
+        let tokens = segments.map_or(0..seq, |segments| segments.columns(row));
+        keys.extend((0..seq).map(|t| if tokens.contains(&t) { ids[row * seq + t] } else { HIDDEN }));
+    }
+    (
+        Tensor::from_data(TensorData::new(ids, [batch, seq]), device),
+        Tensor::from_data(TensorData::new(keys, [batch, past + seq]), device),
+    )
+}
+
+/// The document of keys that no query sees.
+const HIDDEN: i32 = -1;
+
+impl SequenceMixer for Attention {
+    type State = KvCache;
+
+    fn init_state(&self, batch: usize, device: &Device) -> KvCache {
+        let dtype = self.k_proj.weight.val().dtype();
+        KvCache::new(self.cache_dims(batch), self.config.window, (device, dtype))
+    }
+
+    fn forward(&self, x: Tensor<3>, segments: Option<&Segments>, state: Option<KvCache>) -> (Tensor<3>, KvCache) {
+        let [batch, _, _] = x.dims();
+        assert_shape!(x, [_, _, self.config.d_model]);
+        if let Some(state) = &state {
+            state.check(self.cache_dims(batch), self.config.window);
+        }
+        Segments::aligned(x, segments, |x, segments| self.mix(x, segments, state))
+    }
+
+    fn step(&self, x: Tensor<2>, state: KvCache) -> (Tensor<2>, KvCache) {
+        let [batch, _] = x.dims();
+        assert_shape!(x, [_, self.config.d_model]);
+        state.check(self.cache_dims(batch), self.config.window);
+        let seen = state.seen().to_vec();
+        let [q, k, v] = self.project(x.unsqueeze_dim(1), &positions(None, &seen, 1));
+        let device = q.device();
+        let state = state.push(k, v);
+        let (k, v, oldest) = state.columns();
+        let columns = state.len();
+        let documents = seen.iter().any(|&seen| seen + 1 < columns).then(|| {
+            let visible: Vec<i32> = seen
+                .iter()
+                .flat_map(|&seen| {
+                    (0..columns).map(move |column| {
+                        let age = (column + columns - oldest) % columns;
+                        if age + seen + 1 < columns { HIDDEN } else { 0 }
+                    })
+                })
+                .collect();
+            let queries = Tensor::zeros([batch, 1], &device);
+            (queries, Tensor::from_data(TensorData::new(visible, [batch, columns]), &device))
+        });
+        let inputs = AttentionInputs { q, k, v, oldest, documents };
+        let y = attention(inputs, &self.options(), Implementation::Auto);
+        (self.o_proj.forward(from_heads(y)).squeeze_dim(1), state)
+    }
+
+    fn state_growth(&self) -> StateGrowth {
+        self.config.window.map_or(StateGrowth::Linear, StateGrowth::Window)
+    }
+}

@@ -1,0 +1,266 @@
+//! Mamba: a gated block around a convolution and the selective scan.
+
+use burn::config::Config;
+use burn::module::{Initializer, Module, Param};
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::activation::silu;
+use burn::tensor::{Device, Distribution, Tensor, TensorData, assert_shape};
+
+use super::activation::softplus;
+use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
+use super::state::{MixerState, StateMapper};
+use crate::ops::{Implementation, Segments, SelectiveScanInputs, causal_conv, selective_scan};
+use crate::{Error, Result};
+
+/// Configuration of [`Mamba`].
+#[derive(Config, Debug, PartialEq)]
+pub struct MambaConfig {
+    /// Width of the model.
+    pub d_model: usize,
+    /// States of each channel: N.
+    #[config(default = 16)]
+    pub d_state: usize,
+    /// Taps of the convolution.
+    #[config(default = 4)]
+    pub d_conv: usize,
+    /// `d_inner = expand · d_model`.
+    #[config(default = 2)]
+    pub expand: usize,
+    /// Rank of the projection to Δ; `None`: `⌈d_model / 16⌉`.
+    pub dt_rank: Option<usize>,
+    /// Δ starts between this …
+    #[config(default = 1e-3)]
+    pub dt_min: f64,
+    /// … and this.
+    #[config(default = 1e-1)]
+    pub dt_max: f64,
+}
+
+/// Mamba (S6).
+///
+/// ```text
+/// u, z = x W_in            u = silu(conv(u))            δ, B, C = u W_x
+/// Δ = softplus(δ W_dt + b_dt)            A = −exp(a_log)
+/// y = (selective_scan(u, Δ, A, B, C) + d ⊙ u) ⊙ silu(z)            output = y W_out
+/// ```
+///
+/// The state is constant: the last `d_conv − 1` inputs of the convolution, and `d_inner × d_state` numbers.
+///
+/// Parameters start as in `mamba_ssm`: `a_log = ln(1 … d_state)`, `d = 1`, `b_dt` such that Δ is log-uniform in
+/// `[dt_min, dt_max]` and at least 1e-4, `W_dt` uniform within `± dt_rank^(−1/2)`; the other weights and the
+/// convolution uniform within `± fan_in^(−1/2)`.
+///
+/// # Source
+///
+/// arXiv 2312.00752, section 3.4 and algorithm 2.
+#[derive(Module, Debug)]
+pub struct Mamba {
+    /// `[d_model, 2 · d_inner]`: u, then z.
+    pub in_proj: Linear,
+    /// `[d_conv, d_inner]`.
+    pub conv_weight: Param<Tensor<2>>,
+    /// `[d_inner]`.
+    pub conv_bias: Param<Tensor<1>>,
+    /// `[d_inner, dt_rank + 2 · d_state]`: δ, then B, then C.
+    pub x_proj: Linear,
+    /// `[dt_rank, d_inner]`, with `b_dt`.
+    pub dt_proj: Linear,
+    /// `[d_inner, d_state]`.
+    pub a_log: Param<Tensor<2>>,
+    /// `[d_inner]`.
+    pub d: Param<Tensor<1>>,
+    /// `[d_inner, d_model]`.
+    pub out_proj: Linear,
+    #[module(skip)]
+    config: MambaConfig,
+}
+
+/// The state of [`Mamba`].
+#[derive(Clone, Debug)]
+pub struct MambaState {
+    /// `[batch, d_conv − 1, d_inner]`: the last inputs of the convolution, the oldest first.
+    pub conv: Tensor<3>,
+    /// `[batch, d_inner, d_state]`.
+    pub ssm: Tensor<3>,
+}
+
+impl MixerState for MambaState {
+    fn map<M: StateMapper>(self, mapper: &mut M) -> Self {
+        Self { conv: mapper.tensor("conv", self.conv), ssm: mapper.tensor("ssm", self.ssm) }
+    }
+}
+
+impl MambaConfig {
+    /// `expand · d_model`.
+    pub fn d_inner(&self) -> usize {
+        self.expand * self.d_model
+    }
+
+    /// Rank of the projection to Δ.
+    pub fn dt_rank(&self) -> usize {
+        self.dt_rank.unwrap_or(self.d_model.div_ceil(16))
+    }
+
+    /// Builds the layer.
+    ///
+    /// # Panics
+    ///
+    /// With the message of [`check`](BuildMixer::check).
+    pub fn init(&self, device: &Device) -> Mamba {
+        expect_valid(self.check());
+        let (d_inner, dt_rank) = (self.d_inner(), self.dt_rank());
+        let linear = |from: usize, to: usize| LinearConfig::new(from, to).with_bias(false).init(device);
+        let bound = (dt_rank as f64).powf(-0.5);
+        let mut dt_proj = LinearConfig::new(dt_rank, d_inner)
+            .with_initializer(Initializer::Uniform { min: -bound, max: bound })
+            .init(device);
+        dt_proj.bias = Some(Param::from_tensor(dt_bias([self.dt_min, self.dt_max], d_inner, device)));
+        let a_log: Vec<f32> =
+            (0..d_inner).flat_map(|_| (1..=self.d_state).map(|state| (state as f32).ln())).collect();
+        Mamba {
+            in_proj: linear(self.d_model, 2 * d_inner),
+            conv_weight: conv_initializer(self.d_conv).init([self.d_conv, d_inner], device),
+            conv_bias: conv_initializer(self.d_conv).init([d_inner], device),
+            x_proj: linear(d_inner, dt_rank + 2 * self.d_state),
+            dt_proj,
+            a_log: Param::from_data(TensorData::new(a_log, [d_inner, self.d_state]), device),
+            d: Initializer::Ones.init([d_inner], device),
+            out_proj: linear(d_inner, self.d_model),
+            config: self.clone(),
+        }
+    }
+}
+
+/// Uniform within `± d_conv^(−1/2)`: PyTorch's default for a depthwise convolution.
+pub(super) fn conv_initializer(d_conv: usize) -> Initializer {
+    let bound = (d_conv as f64).powf(-0.5);
+    Initializer::Uniform { min: -bound, max: bound }
+}
+
+/// The inverse of softplus at step sizes log-uniform in `[min, max]`, at least 1e-4.
+pub(super) fn dt_bias([min, max]: [f64; 2], len: usize, device: &Device) -> Tensor<1> {
+    let dt = Tensor::<1>::random([len], Distribution::Uniform(min.ln(), max.ln()), device).exp().clamp_min(1e-4);
+    // softplus⁻¹(x) = x + ln(1 − e⁻ˣ)
+    let inverse = (dt.clone().neg().exp().neg() + 1.0).log();
+    dt + inverse
+}
+
+impl BuildMixer for MambaConfig {
+    type Mixer = Mamba;
+
+    fn for_width(d_model: usize) -> Self {
+        Self::new(d_model)
+    }
+
+    fn d_model(&self) -> usize {
+        self.d_model
+    }
+
+    fn check(&self) -> Result<()> {
+        let sizes = [
+            ("d_model", self.d_model),
+            ("d_state", self.d_state),
+            ("d_conv - 1", self.d_conv.saturating_sub(1)),
+            ("expand", self.expand),
+            ("dt_rank", self.dt_rank()),
+        ];
+        check_sizes("mamba", &sizes)?;
+        check_dt("mamba", self.dt_min, self.dt_max)
+    }
+
+    fn build(&self, device: &Device) -> Mamba {
+        self.init(device)
+    }
+}
+
+/// Every size is at least 1.
+pub(super) fn check_sizes(mixer: &str, sizes: &[(&str, usize)]) -> Result<()> {
+    match sizes.iter().find(|(_, size)| *size == 0) {
+        Some((name, _)) => Err(Error::Config(format!("{mixer}: {name} must be at least 1, got 0"))),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn check_dt(mixer: &str, min: f64, max: f64) -> Result<()> {
+    if min > 0.0 && min <= max && max.is_finite() {
+        return Ok(());
+    }
+    Err(Error::Config(format!("{mixer}: 0 < dt_min ≤ dt_max is needed, got dt_min {min}, dt_max {max}")))
+}
+
+impl Mamba {
+    /// What this layer was built from.
+    pub fn config(&self) -> &MambaConfig {
+        &self.config
+    }
+
+    fn check_state(&self, state: &MambaState, batch: usize) {
+        let (d_inner, past, d_state) = (self.config.d_inner(), self.config.d_conv - 1, self.config.d_state);
+        let MambaState { conv, ssm } = state;
+        assert_shape!(conv, [batch, past, d_inner]);
+        assert_shape!(ssm, [batch, d_inner, d_state]);
+    }
+
+    fn mix(&self, x: Tensor<3>, segments: Option<&Segments>, state: MambaState) -> (Tensor<3>, MambaState) {
+        let (d_inner, dt_rank, d_state) = (self.config.d_inner(), self.config.dt_rank(), self.config.d_state);
+        let projected = self.in_proj.forward(x);
+        let [u, z] = split(projected, [d_inner, d_inner]);
+        let bias = Some(self.conv_bias.val());
+        let (u, conv) = causal_conv(u, self.conv_weight.val(), bias, state.conv, segments);
+        let u = silu(u);
+        let [delta, b, c] = split(self.x_proj.forward(u.clone()), [dt_rank, d_state, d_state]);
+        let inputs = SelectiveScanInputs {
+            u: u.clone(),
+            delta: softplus(self.dt_proj.forward(delta)),
+            a: self.a_log.val().exp().neg(),
+            b,
+            c,
+            state: state.ssm,
+            segments: segments.cloned(),
+        };
+        let (y, ssm) = selective_scan(inputs, Implementation::Auto);
+        let y = (y + u * self.d.val().unsqueeze()) * silu(z);
+        (self.out_proj.forward(y), MambaState { conv, ssm })
+    }
+}
+
+/// Cuts the last axis into parts of these widths.
+pub(super) fn split<const N: usize>(x: Tensor<3>, widths: [usize; N]) -> [Tensor<3>; N] {
+    let mut start = 0;
+    widths.map(|width| {
+        start += width;
+        x.clone().narrow(2, start - width, width)
+    })
+}
+
+impl SequenceMixer for Mamba {
+    type State = MambaState;
+
+    fn init_state(&self, batch: usize, device: &Device) -> MambaState {
+        let options = (device, self.a_log.val().dtype());
+        MambaState {
+            conv: Tensor::zeros([batch, self.config.d_conv - 1, self.config.d_inner()], options),
+            ssm: Tensor::zeros([batch, self.config.d_inner(), self.config.d_state], options),
+        }
+    }
+
+    fn forward(&self, x: Tensor<3>, segments: Option<&Segments>, state: Option<MambaState>) -> (Tensor<3>, MambaState) {
+        let [batch, _, _] = x.dims();
+        assert_shape!(x, [_, _, self.config.d_model]);
+        let state = state.unwrap_or_else(|| self.init_state(batch, &x.device()));
+        self.check_state(&state, batch);
+        Segments::aligned(x, segments, |x, segments| self.mix(x, segments, state))
+    }
+
+    fn step(&self, x: Tensor<2>, state: MambaState) -> (Tensor<2>, MambaState) {
+        let [batch, _] = x.dims();
+        assert_shape!(x, [_, self.config.d_model]);
+        self.check_state(&state, batch);
+        let (y, state) = self.mix(x.unsqueeze_dim(1), None, state);
+        (y.squeeze_dim(1), state)
+    }
+
+    fn state_growth(&self) -> StateGrowth {
+        StateGrowth::Constant
+    }
+}

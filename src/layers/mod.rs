@@ -1,0 +1,40 @@
+//! Mixers: projections, convolutions and gates around an op, one file a paper.
+
+mod activation;
+mod attention;
+mod kv_cache;
+mod linear_attention;
+mod lstm;
+mod mamba;
+mod mamba2;
+mod mixer;
+mod parallel;
+mod positions;
+mod retention;
+mod state;
+
+pub use attention::{Attention, AttentionConfig};
+pub use kv_cache::KvCache;
+pub use linear_attention::{FeatureMap, LinearAttention, LinearAttentionConfig, MatrixState, Normalization};
+pub use lstm::{Lstm, LstmConfig, LstmState};
+pub use mamba::{Mamba, MambaConfig, MambaState};
+pub use mamba2::{Mamba2, Mamba2Config, Mamba2State};
+pub use mixer::{BuildMixer, MixerList, SequenceMixer, StateGrowth};
+pub use parallel::{Parallel, ParallelConfig, ParallelState};
+pub use retention::{Retention, RetentionConfig};
+pub use state::{MixerState, StateMapper};
+
+pub(crate) use parallel::map_each;
+
+crate::mixers! {
+    /// Every mixer of this crate; what a [`LanguageModel`](crate::models::LanguageModel) is made of by default.
+    pub enum Mixer, MixerConfig, MixerMemory {
+        Attention(AttentionConfig, Attention, KvCache),
+        Mamba(MambaConfig, Mamba, MambaState),
+        Mamba2(Mamba2Config, Mamba2, Mamba2State),
+        LinearAttention(LinearAttentionConfig, LinearAttention, MatrixState),
+        Retention(RetentionConfig, Retention, MatrixState),
+        Lstm(LstmConfig, Lstm, LstmState),
+        Parallel(ParallelConfig<MixerConfig>, Parallel<Mixer>, ParallelState<MixerMemory>),
+    }
+}

@@ -1,0 +1,177 @@
+//! Retention (RetNet): linear attention with a fixed decay for each head.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::activation::silu;
+use burn::tensor::{Device, Tensor, TensorData, assert_shape};
+
+use super::linear_attention::{MatrixState, from_heads, narrow_linear, to_heads};
+use super::mamba::check_sizes;
+use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
+use crate::ops::{Position, Rope, RopePairs, ScalarDecayInputs, Segments, scalar_decay};
+use crate::{Error, Result};
+
+/// Configuration of [`Retention`].
+#[derive(Config, Debug, PartialEq)]
+pub struct RetentionConfig {
+    /// Width of the model.
+    pub d_model: usize,
+    /// Heads.
+    #[config(default = 8)]
+    pub n_heads: usize,
+    /// Tokens handled at once.
+    #[config(default = 64)]
+    pub chunk_size: usize,
+    /// Of the normalisation of every head's output.
+    #[config(default = 1e-5)]
+    pub norm_epsilon: f64,
+}
+
+/// Multi-scale retention.
+///
+/// ```text
+/// q = rope(x W_q) / √head_dim            k = rope(x W_k)            v = x W_v
+/// S_t = γ_h S_{t-1} + k_t v_tᵀ           o_t = S_tᵀ q_t             γ_h = 1 − 2^(−5−h),  h = 0 …
+/// output = (silu(x W_g) ⊙ rms_norm_h(o)) W_o
+/// ```
+///
+/// The state is constant: a matrix for each head.
+///
+/// Parameters start from a normal distribution of deviation 0.02. The heads' normalisation has no parameters.
+///
+/// # Source
+///
+/// arXiv 2307.08621, equations 5 to 8. As in the authors' code, positions are plain rotary embeddings.
+#[derive(Module, Debug)]
+pub struct Retention {
+    /// `[d_model, d_model]`.
+    pub q_proj: Linear,
+    /// `[d_model, d_model]`.
+    pub k_proj: Linear,
+    /// `[d_model, d_model]`.
+    pub v_proj: Linear,
+    /// `[d_model, d_model]`.
+    pub g_proj: Linear,
+    /// `[d_model, d_model]`.
+    pub o_proj: Linear,
+    #[module(skip)]
+    config: RetentionConfig,
+}
+
+impl RetentionConfig {
+    /// Builds the layer.
+    ///
+    /// # Panics
+    ///
+    /// With the message of [`check`](BuildMixer::check).
+    pub fn init(&self, device: &Device) -> Retention {
+        expect_valid(self.check());
+        let linear = || narrow_linear(self.d_model, self.d_model, device);
+        Retention {
+            q_proj: linear(),
+            k_proj: linear(),
+            v_proj: linear(),
+            g_proj: linear(),
+            o_proj: linear(),
+            config: self.clone(),
+        }
+    }
+
+    /// `ln γ` of every head.
+    pub fn log_decays(&self) -> Vec<f64> {
+        (0..self.n_heads).map(|head| (-(-5.0 - head as f64).exp2()).ln_1p()).collect()
+    }
+}
+
+impl BuildMixer for RetentionConfig {
+    type Mixer = Retention;
+
+    fn for_width(d_model: usize) -> Self {
+        Self::new(d_model)
+    }
+
+    fn d_model(&self) -> usize {
+        self.d_model
+    }
+
+    fn check(&self) -> Result<()> {
+        let Self { d_model, n_heads, chunk_size, .. } = *self;
+        check_sizes("retention", &[("d_model", d_model), ("n_heads", n_heads), ("chunk_size", chunk_size)])?;
+        if d_model % n_heads != 0 {
+            return Err(Error::Config(format!("retention: n_heads ({n_heads}) must divide d_model ({d_model})")));
+        }
+        Position::Rope(ROPE).check(n_heads, d_model / n_heads)
+    }
+
+    fn build(&self, device: &Device) -> Retention {
+        self.init(device)
+    }
+}
+
+const ROPE: Rope = Rope { base: 10_000.0, fraction: 1.0, pairs: RopePairs::Interleaved };
+
+impl Retention {
+    /// What this layer was built from.
+    pub fn config(&self) -> &RetentionConfig {
+        &self.config
+    }
+
+    fn head_dim(&self) -> usize {
+        self.config.d_model / self.config.n_heads
+    }
+
+    fn mix(&self, x: Tensor<3>, segments: Option<&Segments>, state: MatrixState) -> (Tensor<3>, MatrixState) {
+        let [_, seq, _] = x.dims();
+        let n_heads = self.config.n_heads;
+        let positions = super::positions::positions(segments, &state.seen, seq);
+        let turned = |x: Tensor<3>| ROPE.rotate(to_heads(x, n_heads), &positions);
+        let log_decay = TensorData::new(self.config.log_decays(), [1, n_heads, 1]);
+        let inputs = ScalarDecayInputs {
+            q: turned(self.q_proj.forward(x.clone())) / (self.head_dim() as f64).sqrt(),
+            k: turned(self.k_proj.forward(x.clone())),
+            v: to_heads(self.v_proj.forward(x.clone()), n_heads),
+            log_decay: Some(Tensor::from_data(log_decay, (&x.device(), x.dtype()))),
+            state: state.matrix,
+            segments: segments.cloned(),
+            chunk_size: self.config.chunk_size,
+        };
+        let (o, matrix) = scalar_decay(inputs);
+        let mean_square = o.clone().square().mean_dim(3);
+        let normed = from_heads(o / (mean_square + self.config.norm_epsilon).sqrt());
+        let y = self.o_proj.forward(silu(self.g_proj.forward(x)) * normed);
+        (y, MatrixState::advanced(matrix, state.seen, seq, segments))
+    }
+}
+
+impl SequenceMixer for Retention {
+    type State = MatrixState;
+
+    fn init_state(&self, batch: usize, device: &Device) -> MatrixState {
+        let head_dim = self.head_dim();
+        MatrixState::new([batch, self.config.n_heads, head_dim, head_dim], &self.v_proj, device)
+    }
+
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        segments: Option<&Segments>,
+        state: Option<MatrixState>,
+    ) -> (Tensor<3>, MatrixState) {
+        let [batch, _, _] = x.dims();
+        assert_shape!(x, [_, _, self.config.d_model]);
+        let state = state.unwrap_or_else(|| self.init_state(batch, &x.device()));
+        let (matrix, heads, head_dim) = (&state.matrix, self.config.n_heads, self.head_dim());
+        assert_shape!(matrix, [batch, heads, head_dim, head_dim]);
+        Segments::aligned(x, segments, |x, segments| self.mix(x, segments, state))
+    }
+
+    fn step(&self, x: Tensor<2>, state: MatrixState) -> (Tensor<2>, MatrixState) {
+        let (y, state) = self.forward(x.unsqueeze_dim(1), None, Some(state));
+        (y.squeeze_dim(1), state)
+    }
+
+    fn state_growth(&self) -> StateGrowth {
+        StateGrowth::Constant
+    }
+}

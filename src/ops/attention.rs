@@ -1,0 +1,239 @@
+//! Causal softmax attention.
+
+use burn::tensor::{Bool, ElementConversion, Int, Tensor, TensorData, activation::softmax, assert_shape};
+
+use crate::kernels::Implementation;
+
+/// What a head adds to or hides from its scores.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum HeadBias {
+    /// Nothing.
+    #[default]
+    None,
+    /// ALiBi: `−slope · distance`, a slope for each head.
+    Slopes(Vec<f64>),
+    /// Hard-ALiBi: head `h` sees its last `windows[h]` keys; heads beyond the list see all.
+    Windows(Vec<usize>),
+}
+
+/// How scores become weights.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AttentionOptions {
+    /// The factor on scores; `None`: `1/√head_dim`.
+    pub scale: Option<f64>,
+    /// Scores become `cap · tanh(score / cap)` (Gemma 2, arXiv 2408.00118, section 2).
+    pub soft_cap: Option<f64>,
+    /// A query sees this many keys at most, its own token included.
+    pub window: Option<usize>,
+    /// What differs from head to head.
+    pub bias: HeadBias,
+}
+
+/// Queries, keys and values, and which of them belong together.
+///
+/// The queries are the last `seq` of the `keys` tokens.
+#[derive(Clone, Debug)]
+pub struct AttentionInputs {
+    /// `[batch, n_heads, seq, head_dim]`.
+    pub q: Tensor<4>,
+    /// `[batch, n_kv_heads, keys, head_dim]`; `n_kv_heads` divides `n_heads`, and query head `h` reads key head
+    /// `h · n_kv_heads / n_heads`.
+    pub k: Tensor<4>,
+    /// `[batch, n_kv_heads, keys, head_dim]`.
+    pub v: Tensor<4>,
+    /// The column of the oldest key: keys from a ring buffer go on at column 0 after the last column.
+    pub oldest: usize,
+    /// The document of every query `[batch, seq]` and of every key `[batch, keys]`: a query sees keys of its own
+    /// document. `None`: all are of one document.
+    pub documents: Option<(Tensor<2, Int>, Tensor<2, Int>)>,
+}
+
+impl AttentionInputs {
+    /// Queries, keys and values of one document, in order.
+    pub fn new(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>) -> Self {
+        Self { q, k, v, oldest: 0, documents: None }
+    }
+
+    fn check(&self) {
+        let [batch, n_heads, seq, head_dim] = self.q.dims();
+        let [_, n_kv_heads, keys, _] = self.k.dims();
+        let Self { k, v, .. } = self;
+        assert_shape!(k, [batch, n_kv_heads, keys, head_dim]);
+        assert_shape!(v, [batch, n_kv_heads, keys, _]);
+        assert_eq!(n_heads % n_kv_heads, 0, "attention: n_kv_heads ({n_kv_heads}) must divide n_heads ({n_heads})");
+        assert!(seq <= keys, "attention: {seq} queries are more than {keys} keys");
+        if let Some((queries, keys_)) = &self.documents {
+            assert_shape!(queries, [batch, seq]);
+            assert_shape!(keys_, [batch, keys]);
+        }
+    }
+
+    /// The distance from key column to query, for every pair: negative where the key is in the future.
+    fn distances(&self) -> Vec<i32> {
+        let [_, _, seq, _] = self.q.dims();
+        let [_, _, keys, _] = self.k.dims();
+        (0..seq)
+            .flat_map(|query| {
+                (0..keys).map(move |column| {
+                    let age = (column + keys - self.oldest % keys) % keys;
+                    (keys - seq + query) as i32 - age as i32
+                })
+            })
+            .collect()
+    }
+}
+
+/// Computes, for every query head,
+///
+/// ```text
+/// o_i = Σ_j softmax_j(cap(scale · q_i·k_j) + bias_h(i − j)) v_j        over the keys j that i sees
+/// ```
+///
+/// `[batch, n_heads, seq, head_dim]`. A query that sees no key gets 0.
+///
+/// Time is `seq × keys`; so is the memory of the portable form.
+///
+/// # Panics
+///
+/// If the shapes do not agree.
+///
+/// # Source
+///
+/// arXiv 1706.03762, equation 1; grouped queries: arXiv 2305.13245.
+pub fn attention(inputs: AttentionInputs, options: &AttentionOptions, implementation: Implementation) -> Tensor<4> {
+    inputs.check();
+    let _ = implementation;
+    portable(inputs, options)
+}
+
+fn scale(inputs: &AttentionInputs, options: &AttentionOptions) -> f64 {
+    options.scale.unwrap_or_else(|| 1.0 / (inputs.q.dims()[3] as f64).sqrt())
+}
+
+/// Scores against every key at once.
+fn portable(inputs: AttentionInputs, options: &AttentionOptions) -> Tensor<4> {
+    let [batch, n_heads, seq, head_dim] = inputs.q.dims();
+    let [_, n_kv_heads, keys, value_dim] = inputs.v.dims();
+    let hidden = hidden(&inputs, options);
+    let bias = bias(&inputs, options);
+    let group = n_heads / n_kv_heads;
+    let scale = scale(&inputs, options);
+    let q = (inputs.q * scale).reshape([batch, n_kv_heads, group * seq, head_dim]);
+    let mut scores = q.matmul(inputs.k.swap_dims(2, 3)).reshape([batch, n_heads, seq, keys]);
+    if let Some(cap) = options.soft_cap {
+        scores = (scores / cap).tanh() * cap;
+    }
+    if let Some(bias) = bias {
+        scores = scores + bias;
+    }
+    // A finite stand-in for −∞: a row without keys must not become NaN.
+    let least: f32 = scores.dtype().finfo().map_or(-1e4, |info| (info.min / 2.0).max(-1e30) as f32);
+    let mut weights = softmax(scores.mask_fill(hidden.clone(), least.elem::<f32>()), 3);
+    if inputs.documents.is_some() {
+        weights = weights.mask_fill(hidden, 0.0);
+    }
+    let weights = weights.reshape([batch, n_kv_heads, group * seq, keys]);
+    weights.matmul(inputs.v).reshape([batch, n_heads, seq, value_dim])
+}
+
+/// `[batch or 1, n_heads or 1, seq, keys]`, true where a query does not see a key.
+fn hidden(inputs: &AttentionInputs, options: &AttentionOptions) -> Tensor<4, Bool> {
+    let [_, n_heads, seq, _] = inputs.q.dims();
+    let [_, _, keys, _] = inputs.k.dims();
+    let device = inputs.q.device();
+    let distances = inputs.distances();
+    let window = options.window.unwrap_or(usize::MAX);
+    let windows: Vec<usize> = match &options.bias {
+        HeadBias::Windows(windows) => {
+            (0..n_heads).map(|head| windows.get(head).copied().unwrap_or(usize::MAX).min(window)).collect()
+        }
+        _ => vec![window],
+    };
+    let hidden: Vec<bool> = windows
+        .iter()
+        .flat_map(|&window| distances.iter().map(move |&distance| distance < 0 || distance as usize >= window))
+        .collect();
+    let hidden = Tensor::<4, Bool>::from_data(TensorData::new(hidden, [1, windows.len(), seq, keys]), &device);
+    match &inputs.documents {
+        None => hidden,
+        Some((queries, keys)) => {
+            let queries = queries.clone().unsqueeze_dims::<4>(&[1, 3]);
+            let others = queries.not_equal(keys.clone().unsqueeze_dims::<4>(&[1, 2]));
+            hidden.bool_or(others)
+        }
+    }
+}
+
+/// `[1, n_heads, seq, keys]`, what ALiBi adds.
+fn bias(inputs: &AttentionInputs, options: &AttentionOptions) -> Option<Tensor<4>> {
+    let HeadBias::Slopes(slopes) = &options.bias else { return None };
+    let [_, n_heads, seq, _] = inputs.q.dims();
+    let [_, _, keys, _] = inputs.k.dims();
+    assert_eq!(slopes.len(), n_heads, "attention: expected a slope for each of {n_heads} heads");
+    let distances = inputs.distances();
+    let values: Vec<f32> = slopes
+        .iter()
+        .flat_map(|slope| distances.iter().map(move |&distance| (-slope * f64::from(distance.max(0))) as f32))
+        .collect();
+    let data = TensorData::new(values, [1, n_heads, seq, keys]);
+    Some(Tensor::<4>::from_data(data, &inputs.q.device()).cast(inputs.q.dtype()))
+}
+
+/// The definition, a query at a time over the keys it sees: slow, and what the other forms are held to.
+///
+/// # Panics
+///
+/// If the shapes do not agree.
+pub fn attention_reference(inputs: AttentionInputs, options: &AttentionOptions) -> Tensor<4> {
+    inputs.check();
+    let [batch, n_heads, seq, head_dim] = inputs.q.dims();
+    let [_, n_kv_heads, keys, value_dim] = inputs.v.dims();
+    let distances = inputs.distances();
+    let scale = scale(&inputs, options);
+    let documents = inputs.documents.clone().map(|(queries, keys)| {
+        let read = |ids: Tensor<2, Int>| ids.into_data().iter::<i64>().collect::<Vec<_>>();
+        (read(queries), read(keys))
+    });
+    let device = inputs.q.device();
+    let mut outputs = Vec::with_capacity(batch * n_heads * seq);
+    for (row, head) in (0..batch).flat_map(|row| (0..n_heads).map(move |head| (row, head))) {
+        let group = head * n_kv_heads / n_heads;
+        let of = |x: &Tensor<4>, head: usize| x.clone().slice([row..row + 1, head..head + 1]);
+        let (k, v) = (of(&inputs.k, group), of(&inputs.v, group));
+        for query in 0..seq {
+            let window = match &options.bias {
+                HeadBias::Windows(windows) => windows.get(head).copied(),
+                _ => None,
+            };
+            let window = window.unwrap_or(usize::MAX).min(options.window.unwrap_or(usize::MAX));
+            let seen: Vec<i32> = (0..keys)
+                .filter(|&key| {
+                    let distance = distances[query * keys + key];
+                    let together =
+                        documents.as_ref().is_none_or(|(q, k)| q[row * seq + query] == k[row * keys + key]);
+                    distance >= 0 && (distance as usize) < window && together
+                })
+                .map(|key| key as i32)
+                .collect();
+            if seen.is_empty() {
+                outputs.push(Tensor::zeros([1, value_dim], (&device, inputs.v.dtype())));
+                continue;
+            }
+            let columns = Tensor::<1, Int>::from_data(TensorData::new(seen.clone(), [seen.len()]), &device);
+            let q = of(&inputs.q, head).narrow(2, query, 1).reshape([1, head_dim]);
+            let k = k.clone().select(2, columns.clone()).reshape([seen.len(), head_dim]);
+            let v = v.clone().select(2, columns).reshape([seen.len(), value_dim]);
+            let mut scores = q.matmul(k.transpose()) * scale;
+            if let Some(cap) = options.soft_cap {
+                scores = (scores / cap).tanh() * cap;
+            }
+            if let HeadBias::Slopes(slopes) = &options.bias {
+                let far: Vec<f64> = seen.iter().map(|&key| f64::from(distances[query * keys + key as usize])).collect();
+                let far = Tensor::<2>::from_data(TensorData::new(far, [1, seen.len()]), (&device, scores.dtype()));
+                scores = scores - far * slopes[head];
+            }
+            outputs.push(softmax(scores, 1).matmul(v));
+        }
+    }
+    Tensor::cat(outputs, 0).reshape([batch, n_heads, seq, value_dim])
+}

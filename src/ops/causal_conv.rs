@@ -1,0 +1,104 @@
+//! Causal depthwise convolution: every channel a weighted sum of its last few inputs.
+
+use burn::tensor::{Int, Tensor, TensorData, assert_shape};
+
+use super::Segments;
+
+/// Convolves every channel of `x [batch, seq, channels]` with its own `d_conv` taps:
+///
+/// ```text
+/// y_t = Σ_{i<d_conv} weight_i ⊙ x_{t − (d_conv − 1) + i} + bias
+/// ```
+///
+/// `weight [d_conv, channels]`, `bias [channels]`; `window [batch, d_conv − 1, channels]` holds the inputs before
+/// `x`, the oldest first. Returns `y` as `x`, and the window after the last token. Inputs of another document
+/// count as 0; padding is on the right only.
+///
+/// `d_conv` shifted multiply-adds, which beats a grouped convolution on every backend, in training by far.
+///
+/// # Panics
+///
+/// If the shapes do not agree.
+pub fn causal_conv(
+    x: Tensor<3>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    window: Tensor<3>,
+    segments: Option<&Segments>,
+) -> (Tensor<3>, Tensor<3>) {
+    let [batch, seq, channels] = x.dims();
+    let [d_conv, _] = weight.dims();
+    let past = d_conv - 1;
+    assert_shape!(weight, [d_conv, channels]);
+    assert_shape!(window, [batch, past, channels]);
+    let device = x.device();
+    let inputs = if past == 0 { x } else { Tensor::cat(vec![window, x], 1) };
+    let mut y = bias.map(|bias| bias.unsqueeze());
+    for tap in 0..d_conv {
+        let mut shifted = inputs.clone().narrow(1, tap, seq);
+        if let Some(segments) = segments.filter(|segments| segments.has_resets()) {
+            let inside = taps_inside(segments, past - tap);
+            let inside = Tensor::<3>::from_data(TensorData::new(inside, [batch, seq, 1]), &device);
+            shifted = shifted.clone() * inside.cast(shifted.dtype());
+        }
+        let term = shifted * weight.clone().narrow(0, tap, 1).unsqueeze();
+        y = Some(match y {
+            Some(y) => y + term,
+            None => term,
+        });
+    }
+    let window = match segments {
+        None => inputs.narrow(1, seq, past),
+        Some(segments) => last_window(inputs, past, segments),
+    };
+    (y.expect("d_conv is at least 1"), window)
+}
+
+/// `[batch, seq]`, 1 where the input `back` columns earlier belongs to the same document.
+fn taps_inside(segments: &Segments, back: usize) -> Vec<f32> {
+    (0..segments.batch())
+        .flat_map(|row| {
+            let mut since_reset = None;
+            segments.resets(row).into_iter().map(move |reset| {
+                since_reset = if reset { Some(0) } else { since_reset.map(|since: usize| since + 1) };
+                f32::from(u8::from(since_reset.is_none_or(|since| since >= back)))
+            })
+        })
+        .collect()
+}
+
+/// The last `past` inputs of each row's last document, of `inputs` (the earlier window, then the row).
+fn last_window(inputs: Tensor<3>, past: usize, segments: &Segments) -> Tensor<3> {
+    if past == 0 || !(segments.has_right_padding() || segments.has_resets()) {
+        let seq = segments.seq();
+        return inputs.narrow(1, seq, past);
+    }
+    let [batch, columns, channels] = inputs.dims();
+    let mut index = Vec::with_capacity(batch * past);
+    let mut inside = Vec::with_capacity(batch * past);
+    for (row, (tokens, (last, began))) in segments.tokens().into_iter().zip(segments.last_documents()).enumerate() {
+        for column in 0..past {
+            index.push((row * columns + tokens + column) as i32);
+            inside.push(f32::from(u8::from(!began || past - column <= last)));
+        }
+    }
+    let device = inputs.device();
+    let index = Tensor::<1, Int>::from_data(TensorData::new(index, [batch * past]), &device);
+    let inside = Tensor::<3>::from_data(TensorData::new(inside, [batch, past, 1]), &device).cast(inputs.dtype());
+    inputs.reshape([batch * columns, channels]).select(0, index).reshape([batch, past, channels]) * inside
+}
+
+/// The convolution of one token: `x [batch, channels]`, and `window` and result as in [`causal_conv`].
+///
+/// # Panics
+///
+/// If the shapes do not agree.
+pub fn causal_conv_step(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    window: Tensor<3>,
+) -> (Tensor<2>, Tensor<3>) {
+    let (y, window) = causal_conv(x.unsqueeze_dim(1), weight, bias, window, None);
+    (y.squeeze_dim(1), window)
+}

@@ -1,0 +1,34 @@
+//! The recurrences, tensors in and tensors out, without parameters.
+//!
+//! An op is named by its recurrence, not by a paper; one serves many layers. Each has a `reference` (the
+//! paper's loop, the oracle), a portable form in plain tensor operations for every backend, and, where the
+//! kernel exists, a fused form for the CPU backends; [`Implementation`] chooses.
+
+mod attention;
+mod causal_conv;
+mod positions;
+mod scalar_decay;
+mod segments;
+mod selective_scan;
+
+pub use crate::kernels::Implementation;
+pub use attention::{AttentionInputs, AttentionOptions, HeadBias, attention, attention_reference};
+pub use causal_conv::{causal_conv, causal_conv_step};
+pub use positions::{HardAlibi, Position, Rope, RopePairs, alibi_slopes};
+pub use scalar_decay::{ScalarDecayInputs, scalar_decay, scalar_decay_reference, scalar_decay_step};
+pub use segments::Segments;
+pub(crate) use segments::rotate_rows;
+pub use selective_scan::{SelectiveScanInputs, selective_scan, selective_scan_reference};
+
+use burn::tensor::{Tensor, TensorData};
+
+/// `[batch, seq]`, 0 where a document other than a row's first begins and 1 elsewhere; device and dtype of
+/// `like`.
+pub(crate) fn survival<const D: usize>(segments: &Segments, like: &Tensor<D>) -> Tensor<2> {
+    let values: Vec<f32> = (0..segments.batch())
+        .flat_map(|row| segments.resets(row))
+        .map(|reset| f32::from(u8::from(!reset)))
+        .collect();
+    let data = TensorData::new(values, [segments.batch(), segments.seq()]);
+    Tensor::<2>::from_data(data, &like.device()).cast(like.dtype())
+}

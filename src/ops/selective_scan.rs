@@ -1,0 +1,167 @@
+//! The selective scan of Mamba: a diagonal recurrence whose step size, input and output depend on the token.
+
+use burn::tensor::{Tensor, assert_shape};
+
+use super::Segments;
+use crate::kernels::Implementation;
+
+/// What a [`selective_scan`] runs on.
+///
+/// `d_inner` channels, each with `d_state` states of its own.
+#[derive(Clone, Debug)]
+pub struct SelectiveScanInputs {
+    /// `[batch, seq, d_inner]`: what is written.
+    pub u: Tensor<3>,
+    /// `[batch, seq, d_inner]`: step sizes Δ, not negative.
+    pub delta: Tensor<3>,
+    /// `[d_inner, d_state]`: A, negative.
+    pub a: Tensor<2>,
+    /// `[batch, seq, d_state]`: B, where a token writes.
+    pub b: Tensor<3>,
+    /// `[batch, seq, d_state]`: C, where a token reads.
+    pub c: Tensor<3>,
+    /// `[batch, d_inner, d_state]`: the state before the first token.
+    pub state: Tensor<3>,
+    /// Documents and padding; padding on the right only.
+    pub segments: Option<Segments>,
+}
+
+impl SelectiveScanInputs {
+    fn dims(&self) -> [usize; 4] {
+        let [batch, seq, d_inner] = self.u.dims();
+        let [_, d_state] = self.a.dims();
+        [batch, seq, d_inner, d_state]
+    }
+
+    fn check(&self) {
+        let Self { u: _, delta, a, b, c, state, segments } = self;
+        let [batch, seq, d_inner, d_state] = self.dims();
+        assert_shape!(delta, [batch, seq, d_inner]);
+        assert_shape!(a, [d_inner, d_state]);
+        assert_shape!(b, [batch, seq, d_state]);
+        assert_shape!(c, [batch, seq, d_state]);
+        assert_shape!(state, [batch, d_inner, d_state]);
+        if let Some(segments) = segments {
+            segments.check(batch, seq);
+        }
+    }
+
+    /// Δ with 0 at padding: such a token neither writes nor decays.
+    fn masked_delta(&self) -> Tensor<3> {
+        match &self.segments {
+            Some(segments) if segments.has_right_padding() => {
+                let mask = segments.mask(&self.delta.device()).cast(self.delta.dtype());
+                self.delta.clone() * mask.unsqueeze_dim(2)
+            }
+            _ => self.delta.clone(),
+        }
+    }
+
+    /// `[batch, seq, 1, 1]`, 0 where a document begins and 1 elsewhere; `None` where none does.
+    fn survival(&self) -> Option<Tensor<4>> {
+        let segments = self.segments.as_ref().filter(|segments| segments.has_resets())?;
+        Some(super::survival(segments, &self.u).unsqueeze_dims(&[2, 3]))
+    }
+}
+
+/// Runs the recurrence
+///
+/// ```text
+/// h_t = exp(Δ_t A) ⊙ h_{t-1} + (Δ_t u_t) B_tᵀ        y_t = h_t C_t
+/// ```
+///
+/// and returns `y [batch, seq, d_inner]` and the state after the last token, `[batch, d_inner, d_state]`.
+///
+/// Time is linear in `seq`. The fused kernel keeps nothing of size `seq × d_inner × d_state`; the portable
+/// form materialises it a chunk of 16 tokens at a time.
+///
+/// # Panics
+///
+/// If the shapes do not agree.
+///
+/// # Source
+///
+/// arXiv 2312.00752, algorithm 2 and equation 2; A is discretised by zero-order hold, B by Euler's rule, as in
+/// the authors' code.
+pub fn selective_scan(inputs: SelectiveScanInputs, implementation: Implementation) -> (Tensor<3>, Tensor<3>) {
+    inputs.check();
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    if implementation.is_fused(&inputs.u) {
+        return fused(inputs);
+    }
+    let _ = implementation;
+    portable(inputs)
+}
+
+/// The recurrence as the paper writes it, a token at a time: slow, and what the other forms are held to.
+///
+/// # Panics
+///
+/// If the shapes do not agree.
+pub fn selective_scan_reference(inputs: SelectiveScanInputs) -> (Tensor<3>, Tensor<3>) {
+    inputs.check();
+    let [_, seq, ..] = inputs.dims();
+    let delta = inputs.masked_delta().unsqueeze_dim::<4>(3);
+    let decay = (delta.clone() * inputs.a.clone().unsqueeze()).exp();
+    let decay = inputs.survival().into_iter().fold(decay, |decay, survival| decay * survival);
+    let write = delta * inputs.u.unsqueeze_dim(3) * inputs.b.unsqueeze_dim(2);
+    let mut state = inputs.state;
+    let mut outputs = Vec::with_capacity(seq);
+    for t in 0..seq {
+        let at = |x: &Tensor<4>| x.clone().narrow(1, t, 1).squeeze_dim::<3>(1);
+        state = at(&decay) * state + at(&write);
+        let c = inputs.c.clone().narrow(1, t, 1).swap_dims(1, 2);
+        outputs.push(state.clone().matmul(c).swap_dims(1, 2));
+    }
+    (Tensor::cat(outputs, 1), state)
+}
+
+/// Tokens that the portable form handles at once.
+const CHUNK: usize = 16;
+
+/// Within a chunk, an inclusive scan by doubling over pairs (decay, write); between chunks, the state.
+fn portable(inputs: SelectiveScanInputs) -> (Tensor<3>, Tensor<3>) {
+    let [_, seq, ..] = inputs.dims();
+    let delta = inputs.masked_delta();
+    let survival = inputs.survival();
+    let SelectiveScanInputs { u, a, b, c, mut state, .. } = inputs;
+    let write = delta.clone() * u;
+    let mut outputs = Vec::with_capacity(seq.div_ceil(CHUNK));
+    for start in (0..seq).step_by(CHUNK) {
+        let len = CHUNK.min(seq - start);
+        let piece = |x: &Tensor<3>| x.clone().narrow(1, start, len);
+        let mut decay = (piece(&delta).unsqueeze_dim::<4>(3) * a.clone().unsqueeze()).exp();
+        if let Some(survival) = &survival {
+            decay = decay * survival.clone().narrow(1, start, len);
+        }
+        let mut h = piece(&write).unsqueeze_dim::<4>(3) * piece(&b).unsqueeze_dim(2);
+        let mut by = 1;
+        while by < len {
+            let [kept, head] = [by..len, 0..by];
+            let earlier = |x: &Tensor<4>| x.clone().narrow(1, 0, len - by);
+            let joined = h.clone().slice_dim(1, kept.clone()) + decay.clone().slice_dim(1, kept.clone()) * earlier(&h);
+            h = Tensor::cat(vec![h.slice_dim(1, head.clone()), joined], 1);
+            let both = decay.clone().slice_dim(1, kept) * earlier(&decay);
+            decay = Tensor::cat(vec![decay.slice_dim(1, head), both], 1);
+            by *= 2;
+        }
+        let h = h + decay * state.unsqueeze_dim(1);
+        let y = h.clone().matmul(piece(&c).unsqueeze_dim::<4>(3)).squeeze_dim(3);
+        outputs.push(y);
+        state = h.narrow(1, len - 1, 1).squeeze_dim(1);
+    }
+    (Tensor::cat(outputs, 1), state)
+}
+
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+fn fused(inputs: SelectiveScanInputs) -> (Tensor<3>, Tensor<3>) {
+    use crate::kernels::{cpu::selective_scan::SelectiveScan, host};
+    let [batch, seq, d_inner, d_state] = inputs.dims();
+    let SelectiveScanInputs { u, delta, a, b, c, state, segments } = inputs;
+    let arrays = vec![u.into(), delta.into(), a.into(), b.into(), c.into(), state.into()];
+    let output = host::run(SelectiveScan { segments }, arrays);
+    let len = batch * seq * d_inner;
+    let y = output.clone().narrow(0, 0, len).reshape([batch, seq, d_inner]);
+    let state = output.narrow(0, len, batch * d_inner * d_state).reshape([batch, d_inner, d_state]);
+    (y, state)
+}
