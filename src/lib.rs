@@ -3,5 +3,6 @@
 #![recursion_limit = "256"]
 
 mod error;
+pub mod tasks;
 
 pub use error::{Error, Result};
