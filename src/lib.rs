@@ -7,5 +7,6 @@ mod files;
 mod kernels;
 pub mod layers;
 pub mod ops;
+pub mod tasks;
 
 pub use error::{Error, Result};

@@ -1,0 +1,149 @@
+//! Synthetic tasks: tokens, and what a model should say after which of them. No task knows a model.
+//!
+//! The tasks are those of *Repeat After Me: Transformers are Better than State Space Models at Copying*
+//! ([arXiv 2402.01032](https://arxiv.org/abs/2402.01032)), over the thirty-token [`vocabulary`].
+//! `x` is a string of independent, uniform letters, `g` an n-gram of it and `a` what follows `g` there:
+//!
+//! | task | layout | drawn example (seed 12, length 8) |
+//! |---|---|---|
+//! | [`Copying`] | `$x\|x.` | `$bazuprxg\|bazuprxg.` |
+//! | [`NgramLookup`], [`KeyPlace::Prefix`] | `$g\|x\|a.` | `$zup\|bazuprxg\|rx.` |
+//! | [`NgramLookup`], [`KeyPlace::Suffix`] | `$x\|ga.` | `$bazuprxg\|zuprx.` |
+//! | [`DuplicateNgram`] | `$x\|x.` | `$bazupzup\|bazupzup.` |
+//!
+//! The answer (the second `x`, or `a`) is in the loss and in the score; the end marker `.` only in the loss.
+//!
+//! For training, [`Packing`] lays examples end to end and [`Batch::training`] stacks such rows; for
+//! evaluation, [`Batch::evaluation`] gives each example a row of its own. Everything is drawn from the
+//! generator that is passed in: the same seed gives the same bytes on every platform.
+//!
+//! ```
+//! use burn_sequence::tasks::{Copying, Task, vocabulary};
+//! use rand::{SeedableRng, rngs::ChaCha8Rng};
+//!
+//! let example = Copying::new(5..=16).example(8, &mut ChaCha8Rng::seed_from_u64(12));
+//! assert_eq!(vocabulary::decode(&example.tokens)?, "$bazuprxg|bazuprxg.");
+//! // After `|` the model should say the first letter of x.
+//! assert_eq!(example.targets[0].position, 9);
+//! assert_eq!(example.targets[0].token, example.tokens[1]);
+//! # Ok::<(), burn_sequence::Error>(())
+//! ```
+
+mod batch;
+mod copying;
+mod duplicate_ngram;
+mod example;
+mod ngram_lookup;
+mod packing;
+mod random_letters;
+pub mod vocabulary;
+
+use std::ops::RangeInclusive;
+
+use rand::{RngExt, rngs::ChaCha8Rng};
+
+pub use batch::Batch;
+pub use copying::Copying;
+pub use duplicate_ngram::DuplicateNgram;
+pub use example::{Example, Target};
+pub use ngram_lookup::{KeyPlace, NgramLookup};
+pub use packing::{Packing, Row};
+
+/// A source of examples: strings of tokens with the answers in them marked.
+///
+/// `length` counts what makes the task harder (here the letters of `x`), not the tokens of the example.
+pub trait Task: Send + Sync {
+    /// The task's name in reports and file names, such as `copying`.
+    fn name(&self) -> &str;
+
+    /// How many token ids there are; every token is below it.
+    fn vocab_size(&self) -> usize;
+
+    /// The token that fills a row after its example; it is never an answer.
+    fn padding(&self) -> u32;
+
+    /// The lengths seen in training, both ends included.
+    fn lengths(&self) -> RangeInclusive<usize>;
+
+    /// Draws an example of exactly this length, which may lie outside [`lengths`](Self::lengths).
+    ///
+    /// # Panics
+    ///
+    /// If no example of this length exists.
+    fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example;
+
+    /// Draws a length uniformly from [`lengths`](Self::lengths), then an example of it.
+    ///
+    /// # Panics
+    ///
+    /// If `lengths` is empty, or holds a length of which no example exists.
+    fn training_example(&self, rng: &mut ChaCha8Rng) -> Example {
+        let lengths = self.lengths();
+        assert!(!lengths.is_empty(), "{}: no length between {lengths:?}", self.name());
+        // 64 bits on every platform: a `usize` range would draw differently where `usize` has 32.
+        let length = rng.random_range(*lengths.start() as u64..=*lengths.end() as u64);
+        self.example(length as usize, rng)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    fn tasks() -> [Box<dyn Task>; 4] {
+        [
+            Box::new(Copying::new(5..=8)),
+            Box::new(NgramLookup::new(5..=8, 3, 2, KeyPlace::Prefix)),
+            Box::new(NgramLookup::new(5..=8, 3, 2, KeyPlace::Suffix)),
+            Box::new(DuplicateNgram::new(5..=8, 2)),
+        ]
+    }
+
+    #[test]
+    fn same_seed_same_example_and_other_seed_another() {
+        for task in tasks() {
+            let draw = |seed| {
+                let mut rng = ChaCha8Rng::seed_from_u64(seed);
+                [task.training_example(&mut rng), task.training_example(&mut rng)]
+            };
+            assert_eq!(draw(3), draw(3), "{}", task.name());
+            assert_ne!(draw(3), draw(4), "{}", task.name());
+            let [first, second] = draw(3);
+            assert_ne!(first, second, "{}", task.name());
+        }
+    }
+
+    #[test]
+    fn targets_are_the_next_tokens_in_order_and_inside_the_vocabulary() {
+        for task in tasks() {
+            let mut rng = ChaCha8Rng::seed_from_u64(11);
+            for _ in 0..200 {
+                let Example { tokens, targets } = task.training_example(&mut rng);
+                assert!(tokens.iter().all(|&token| (token as usize) < task.vocab_size()));
+                assert!(!tokens.contains(&task.padding()), "{}", task.name());
+                assert!(targets.windows(2).all(|pair| pair[0].position < pair[1].position));
+                for target in &targets {
+                    assert_eq!(target.token, tokens[target.position + 1], "{}", task.name());
+                }
+                let (end, answer) = targets.split_last().unwrap();
+                assert_eq!((end.token, end.scored), (vocabulary::EOS, false), "{}", task.name());
+                assert!(!answer.is_empty() && answer.iter().all(|target| target.scored));
+                assert!(answer.iter().all(|target| target.token < vocabulary::LETTERS));
+            }
+        }
+    }
+
+    #[test]
+    fn training_draws_every_length_equally_often() {
+        let task = Copying::new(5..=8);
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let mut count = [0; 4];
+        for _ in 0..4000 {
+            // `$`, `|` and `.` around twice the letters.
+            count[(task.training_example(&mut rng).tokens.len() - 3) / 2 - 5] += 1;
+        }
+        // Four standard deviations of a binomial with p = 1/4 are 110.
+        assert!(count.iter().all(|n| (890..=1110).contains(n)), "{count:?}");
+    }
+}
