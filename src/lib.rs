@@ -6,6 +6,7 @@ mod error;
 mod files;
 mod kernels;
 pub mod layers;
+pub mod models;
 pub mod ops;
 pub mod tasks;
 

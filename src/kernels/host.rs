@@ -6,8 +6,8 @@
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{
-    Backend, BackendTensor, Dispatch, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind, ExtensionType,
-    TensorMetadata, backend_extension,
+    Backend, BackendTensor, Dispatch, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind,
+    ExtensionType, TensorMetadata, backend_extension,
 };
 use burn::tensor::{DType, Tensor, TensorData};
 
@@ -75,19 +75,28 @@ impl<B: Backend> ExtensionType<B> for Inputs<B> {
     }
 
     fn autodiff_context(target: &Inputs<Dispatch>) -> DispatchAutodiffContext {
-        target.0.iter().fold(DispatchAutodiffContext::Disabled, |context, tensor| context.merge(tensor.autodiff))
+        target
+            .0
+            .iter()
+            .fold(DispatchAutodiffContext::Disabled, |context, tensor| context.merge(tensor.autodiff))
     }
 }
 
 #[allow(deprecated, reason = "names ndarray, which Burn deprecates from 0.22 on")]
-#[backend_extension(
-    Flex: cfg(feature = "flex"),
-    NdArray: cfg(feature = "ndarray"),
-    Autodiff: cfg(feature = "autodiff")
-)]
-pub(crate) trait HostExtension: Backend {
-    fn host_op<O: HostOp>(#[extension_type] inputs: Inputs<Self>, op: O) -> FloatTensor<Self>;
+mod extension {
+    use super::*;
+
+    #[backend_extension(
+        Flex: cfg(feature = "flex"),
+        NdArray: cfg(feature = "ndarray"),
+        Autodiff: cfg(feature = "autodiff")
+    )]
+    pub(crate) trait HostExtension: Backend {
+        fn host_op<O: HostOp>(#[extension_type] inputs: Inputs<Self>, op: O) -> FloatTensor<Self>;
+    }
 }
+
+use extension::HostExtension;
 
 /// What a backend whose tensors live in host memory offers to kernels.
 pub(crate) trait HostMemory: Backend {
@@ -117,7 +126,11 @@ fn with_arrays<B: HostMemory, F: Real, R>(
     function(&arrays)
 }
 
-fn forward<B: HostMemory, O: HostOp>(op: &O, inputs: Vec<FloatTensor<B>>, keep: bool) -> (FloatTensor<B>, Kept) {
+fn forward<B: HostMemory, O: HostOp>(
+    op: &O,
+    inputs: Vec<FloatTensor<B>>,
+    keep: bool,
+) -> (FloatTensor<B>, Kept) {
     fn typed<B: HostMemory, O: HostOp, F: Real>(
         op: &O,
         inputs: Vec<FloatTensor<B>>,
@@ -243,7 +256,10 @@ mod flex {
 }
 
 #[cfg(feature = "ndarray")]
-#[allow(deprecated, reason = "burn-ndarray is deprecated from 0.22 on, and supported here as long as Burn has it")]
+#[allow(
+    deprecated,
+    reason = "burn-ndarray is deprecated from 0.22 on, and supported here as long as Burn has it"
+)]
 mod ndarray {
     use super::*;
     use burn::backend::ops::FloatTensorOps;

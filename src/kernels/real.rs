@@ -7,10 +7,6 @@ use num_traits::{Float, FromPrimitive};
 pub(crate) trait Real:
     Float + FromPrimitive + burn::tensor::Element + std::iter::Sum + std::ops::AddAssign + Send + Sync
 {
-    /// Channels a kernel advances together: a cache line of registers, fixed so that results do not depend on
-    /// the machine's vector width.
-    const LANES: usize;
-
     /// `a · b + c`, with one rounding where `FMA` says that the target has the instruction.
     fn fma<const FMA: bool>(a: Self, b: Self, c: Self) -> Self;
 
@@ -32,11 +28,9 @@ macro_rules! polynomial {
 }
 
 macro_rules! real {
-    ($float:ty, lanes = $lanes:expr, magic = $magic:expr, mantissa = $mantissa:expr, bias = $bias:expr,
+    ($float:ty, magic = $magic:expr, mantissa = $mantissa:expr, bias = $bias:expr,
      low = $low:expr, high = $high:expr, ln2 = ($ln2_high:expr, $ln2_low:expr), exp = [$($c:expr),*]) => {
         impl Real for $float {
-            const LANES: usize = $lanes;
-
             #[inline(always)]
             fn fma<const FMA: bool>(a: Self, b: Self, c: Self) -> Self {
                 if FMA { a.mul_add(b, c) } else { a * b + c }
@@ -64,13 +58,41 @@ macro_rules! real {
 }
 
 // Coefficients: 1/n! from the highest order down; the remainder at |r| = 0.35 is below half a unit.
-real!(f32, lanes = 32, magic = 12_582_912.0_f32, mantissa = 23, bias = 127_u32, low = -87.0, high = 88.0,
+real!(
+    f32,
+    magic = 12_582_912.0_f32,
+    mantissa = 23,
+    bias = 127_u32,
+    low = -87.0,
+    high = 88.0,
     ln2 = (0.693_359_4_f32, -2.121_944_4e-4_f32),
-    exp = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0]);
-real!(f64, lanes = 16, magic = 6_755_399_441_055_744.0_f64, mantissa = 52, bias = 1023_u64, low = -708.0,
-    high = 709.0, ln2 = (0.693_147_180_369_123_8_f64, 1.908_214_929_270_587_7e-10_f64),
-    exp = [1.0 / 6_227_020_800.0, 1.0 / 479_001_600.0, 1.0 / 39_916_800.0, 1.0 / 3_628_800.0, 1.0 / 362_880.0,
-        1.0 / 40_320.0, 1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0]);
+    exp = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0]
+);
+real!(
+    f64,
+    magic = 6_755_399_441_055_744.0_f64,
+    mantissa = 52,
+    bias = 1023_u64,
+    low = -708.0,
+    high = 709.0,
+    ln2 = (0.693_147_180_369_123_8_f64, 1.908_214_929_270_587_7e-10_f64),
+    exp = [
+        1.0 / 6_227_020_800.0,
+        1.0 / 479_001_600.0,
+        1.0 / 39_916_800.0,
+        1.0 / 3_628_800.0,
+        1.0 / 362_880.0,
+        1.0 / 40_320.0,
+        1.0 / 5040.0,
+        1.0 / 720.0,
+        1.0 / 120.0,
+        1.0 / 24.0,
+        1.0 / 6.0,
+        0.5,
+        1.0,
+        1.0
+    ]
+);
 
 #[cfg(test)]
 mod tests {

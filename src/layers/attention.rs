@@ -10,8 +10,8 @@ use super::linear_attention::{from_heads, to_heads};
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use super::positions::positions;
 use crate::ops::{
-    AttentionInputs, AttentionOptions, HardAlibi, HeadBias, Implementation, Position, Rope, Segments, alibi_slopes,
-    attention, rotate_rows,
+    AttentionInputs, AttentionOptions, HardAlibi, HeadBias, Implementation, Position, Rope, Segments,
+    alibi_slopes, attention, rotate_rows,
 };
 use crate::{Error, Result};
 
@@ -129,7 +129,9 @@ impl BuildMixer for AttentionConfig {
         let Self { d_model, n_heads, .. } = self;
         let n_kv_heads = self.n_kv_heads();
         let problem = if *d_model == 0 || *n_heads == 0 || n_kv_heads == 0 {
-            format!("d_model ({d_model}), n_heads ({n_heads}) and n_kv_heads ({n_kv_heads}) must be at least 1")
+            format!(
+                "d_model ({d_model}), n_heads ({n_heads}) and n_kv_heads ({n_kv_heads}) must be at least 1"
+            )
         } else if self.head_dim.is_none() && d_model % n_heads != 0 {
             format!("n_heads ({n_heads}) must divide d_model ({d_model})")
         } else if n_heads % n_kv_heads != 0 {
@@ -205,8 +207,8 @@ impl Attention {
             None => (new_k, new_v),
         };
         let hidden_past = earlier.iter().any(|&seen| seen < past_len);
-        let documents =
-            (segments.is_some() || hidden_past).then(|| documents(segments, &earlier, past_len, [batch, seq], &device));
+        let documents = (segments.is_some() || hidden_past)
+            .then(|| documents(segments, &earlier, past_len, [batch, seq], &device));
         let inputs = AttentionInputs { q, k: k.clone(), v: v.clone(), oldest: 0, documents };
         let y = self.o_proj.forward(from_heads(attention(inputs, &self.options(), Implementation::Auto)));
 
@@ -215,7 +217,8 @@ impl Attention {
             None => KvCache::of(k, v, window, earlier.iter().map(|seen| seen + seq).collect()),
             Some(segments) => {
                 let seen = segments.last_documents().zip(&earlier);
-                let seen = seen.map(|((last, began), earlier)| if began { last } else { earlier + last }).collect();
+                let seen =
+                    seen.map(|((last, began), earlier)| if began { last } else { earlier + last }).collect();
                 let padding: Vec<usize> = segments.tokens().iter().map(|tokens| seq - tokens).collect();
                 KvCache::of(newest_last(k, &padding), newest_last(v, &padding), window, seen)
             }
@@ -267,7 +270,12 @@ impl SequenceMixer for Attention {
         KvCache::new(self.cache_dims(batch), self.config.window, (device, dtype))
     }
 
-    fn forward(&self, x: Tensor<3>, segments: Option<&Segments>, state: Option<KvCache>) -> (Tensor<3>, KvCache) {
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        segments: Option<&Segments>,
+        state: Option<KvCache>,
+    ) -> (Tensor<3>, KvCache) {
         let [batch, _, _] = x.dims();
         assert_shape!(x, [_, _, self.config.d_model]);
         if let Some(state) = &state {

@@ -66,10 +66,6 @@ impl KvCache {
         &self.seen
     }
 
-    pub(crate) fn window(&self) -> Option<usize> {
-        self.window
-    }
-
     /// Panics unless this is a cache for such heads.
     pub(crate) fn check(&self, [batch, n_kv_heads, head_dim]: [usize; 3], window: Option<usize>) {
         let keys = &self.keys;
@@ -132,7 +128,8 @@ fn grow(x: Tensor<4>, by: usize) -> Tensor<4> {
 impl MixerState for KvCache {
     fn map<M: StateMapper>(mut self, mapper: &mut M) -> Self {
         self.seen = mapper.counts("seen", self.seen);
-        let [len, oldest] = mapper.counts("columns", vec![self.len, self.oldest]).try_into().expect("two counts");
+        let [len, oldest] =
+            mapper.counts("columns", vec![self.len, self.oldest]).try_into().expect("two counts");
         let used = |x: Tensor<4>| if self.len > 0 { x.narrow(2, 0, self.len) } else { x };
         if len > 0 {
             self.keys = mapper.tensor("keys", used(self.keys));

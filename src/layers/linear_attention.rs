@@ -131,13 +131,22 @@ impl MixerState for MatrixState {
 
 impl MatrixState {
     /// The empty state.
-    pub(super) fn new([batch, heads, key_dim, value_dim]: [usize; 4], like: &Linear, device: &Device) -> Self {
+    pub(super) fn new(
+        [batch, heads, key_dim, value_dim]: [usize; 4],
+        like: &Linear,
+        device: &Device,
+    ) -> Self {
         let options = (device, like.weight.val().dtype());
         Self { matrix: Tensor::zeros([batch, heads, key_dim, value_dim], options), seen: vec![0; batch] }
     }
 
     /// The state after a call on `seq` columns.
-    pub(super) fn advanced(matrix: Tensor<4>, earlier: Vec<usize>, seq: usize, segments: Option<&Segments>) -> Self {
+    pub(super) fn advanced(
+        matrix: Tensor<4>,
+        earlier: Vec<usize>,
+        seq: usize,
+        segments: Option<&Segments>,
+    ) -> Self {
         let seen = match segments {
             None => earlier.iter().map(|seen| seen + seq).collect(),
             Some(segments) => segments
@@ -205,7 +214,12 @@ impl BuildMixer for LinearAttentionConfig {
 
     fn check(&self) -> Result<()> {
         let Self { d_model, n_heads, chunk_size, .. } = *self;
-        let sizes = [("d_model", d_model), ("n_heads", n_heads), ("key_dim", self.key_dim()), ("chunk_size", chunk_size)];
+        let sizes = [
+            ("d_model", d_model),
+            ("n_heads", n_heads),
+            ("key_dim", self.key_dim()),
+            ("chunk_size", chunk_size),
+        ];
         check_sizes("linear_attention", &sizes)?;
         if d_model % n_heads != 0 {
             let problem = format!("linear_attention: n_heads ({n_heads}) must divide d_model ({d_model})");
@@ -233,7 +247,12 @@ impl LinearAttention {
     fn state_dims(&self, batch: usize) -> [usize; 4] {
         let config = &self.config;
         let sum = usize::from(config.normalization == Normalization::Sum);
-        [batch, config.n_heads, config.feature_map.width(config.key_dim()), config.d_model / config.n_heads + sum]
+        [
+            batch,
+            config.n_heads,
+            config.feature_map.width(config.key_dim()),
+            config.d_model / config.n_heads + sum,
+        ]
     }
 
     fn mix(&self, x: Tensor<3>, segments: Option<&Segments>, state: MatrixState) -> (Tensor<3>, MatrixState) {

@@ -62,7 +62,10 @@ impl LstmConfig {
     /// With the message of [`check`](BuildMixer::check).
     pub fn init(&self, device: &Device) -> Lstm {
         expect_valid(self.check());
-        Lstm { lstm: BurnLstmConfig::new(self.d_model, self.d_model, true).init(device), d_model: self.d_model }
+        Lstm {
+            lstm: BurnLstmConfig::new(self.d_model, self.d_model, true).init(device),
+            d_model: self.d_model,
+        }
     }
 }
 
@@ -105,7 +108,8 @@ impl Lstm {
             let (y, after) = self.run(x.clone().narrow(1, t, 1), before.clone());
             outputs.push(y);
             let token = mask.clone().narrow(1, t, 1);
-            let choose = |after: Tensor<2>, before: Tensor<2>| before.clone() + (after - before) * token.clone();
+            let choose =
+                |after: Tensor<2>, before: Tensor<2>| before.clone() + (after - before) * token.clone();
             let cell = choose(after.cell, before.cell);
             state = LstmState { cell, hidden: choose(after.hidden, before.hidden) };
         }
@@ -122,7 +126,12 @@ impl SequenceMixer for Lstm {
         LstmState { cell: zeros.clone(), hidden: zeros }
     }
 
-    fn forward(&self, x: Tensor<3>, segments: Option<&Segments>, state: Option<LstmState>) -> (Tensor<3>, LstmState) {
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        segments: Option<&Segments>,
+        state: Option<LstmState>,
+    ) -> (Tensor<3>, LstmState) {
         let [batch, _, _] = x.dims();
         let d_model = self.d_model;
         assert_shape!(x, [_, _, d_model]);

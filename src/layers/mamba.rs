@@ -139,7 +139,8 @@ pub(super) fn conv_initializer(d_conv: usize) -> Initializer {
 
 /// The inverse of softplus at step sizes log-uniform in `[min, max]`, at least 1e-4.
 pub(super) fn dt_bias([min, max]: [f64; 2], len: usize, device: &Device) -> Tensor<1> {
-    let dt = Tensor::<1>::random([len], Distribution::Uniform(min.ln(), max.ln()), device).exp().clamp_min(1e-4);
+    let dt =
+        Tensor::<1>::random([len], Distribution::Uniform(min.ln(), max.ln()), device).exp().clamp_min(1e-4);
     // softplus⁻¹(x) = x + ln(1 − e⁻ˣ)
     let inverse = (dt.clone().neg().exp().neg() + 1.0).log();
     dt + inverse
@@ -244,7 +245,12 @@ impl SequenceMixer for Mamba {
         }
     }
 
-    fn forward(&self, x: Tensor<3>, segments: Option<&Segments>, state: Option<MambaState>) -> (Tensor<3>, MambaState) {
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        segments: Option<&Segments>,
+        state: Option<MambaState>,
+    ) -> (Tensor<3>, MambaState) {
         let [batch, _, _] = x.dims();
         assert_shape!(x, [_, _, self.config.d_model]);
         let state = state.unwrap_or_else(|| self.init_state(batch, &x.device()));

@@ -173,7 +173,9 @@ impl BuildMixer for Mamba2Config {
         }
         if self.n_heads() % n_groups != 0 {
             let n_heads = self.n_heads();
-            return Err(Error::Config(format!("mamba2: n_groups ({n_groups}) must divide the heads ({n_heads})")));
+            return Err(Error::Config(format!(
+                "mamba2: n_groups ({n_groups}) must divide the heads ({n_heads})"
+            )));
         }
         Ok(())
     }
@@ -191,7 +193,8 @@ impl Mamba2 {
 
     fn check_state(&self, state: &Mamba2State, batch: usize) {
         let Mamba2Config { d_state, head_dim, .. } = self.config;
-        let (past, width, n_heads) = (self.config.d_conv - 1, self.config.conv_width(), self.config.n_heads());
+        let (past, width, n_heads) =
+            (self.config.d_conv - 1, self.config.conv_width(), self.config.n_heads());
         let Mamba2State { conv, ssm } = state;
         assert_shape!(conv, [batch, past, width]);
         assert_shape!(ssm, [batch, n_heads, d_state, head_dim]);
@@ -200,7 +203,8 @@ impl Mamba2 {
     fn mix(&self, x: Tensor<3>, segments: Option<&Segments>, state: Mamba2State) -> (Tensor<3>, Mamba2State) {
         let [batch, seq, _] = x.dims();
         let Mamba2Config { d_state, head_dim, n_groups, chunk_size, .. } = self.config;
-        let (d_inner, n_heads, conv_width) = (self.config.d_inner(), self.config.n_heads(), self.config.conv_width());
+        let (d_inner, n_heads, conv_width) =
+            (self.config.d_inner(), self.config.n_heads(), self.config.conv_width());
         let [z, xbc, dt] = split(self.in_proj.forward(x), [d_inner, conv_width, n_heads]);
         let bias = Some(self.conv_bias.val());
         let (xbc, conv) = causal_conv(xbc, self.conv_weight.val(), bias, state.conv, segments);

@@ -1,6 +1,6 @@
 //! The contract that every mixer keeps, and the macro that makes one mixer out of many.
 
-use burn::module::Module;
+use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -11,7 +11,7 @@ use crate::ops::Segments;
 /// A causal map over a sequence: in parallel, in pieces, or one token at a time.
 ///
 /// The three ways agree, in values and gradients; [`testing`](crate::testing) holds any implementation to it.
-pub trait SequenceMixer: Module {
+pub trait SequenceMixer: Module + ModuleDisplay {
     /// All that the past leaves behind for the next token.
     type State: MixerState;
 
@@ -55,7 +55,9 @@ pub enum StateGrowth {
 /// A serialisable description that builds a mixer.
 ///
 /// What makes a mixer available to configurations, checkpoints and the hybrid notation.
-pub trait BuildMixer: Serialize + DeserializeOwned + Clone + std::fmt::Debug + PartialEq + Send + Sync + 'static {
+pub trait BuildMixer:
+    Serialize + DeserializeOwned + Clone + std::fmt::Debug + PartialEq + Send + Sync + 'static
+{
     /// What is built.
     type Mixer: SequenceMixer;
 

@@ -52,7 +52,11 @@ impl<S: MixerState> MixerState for ParallelState<S> {
 }
 
 /// Maps states under the names `prefix.0`, `prefix.1` …
-pub(crate) fn map_each<S: MixerState, M: StateMapper>(prefix: &str, states: Vec<S>, mapper: &mut M) -> Vec<S> {
+pub(crate) fn map_each<S: MixerState, M: StateMapper>(
+    prefix: &str,
+    states: Vec<S>,
+    mapper: &mut M,
+) -> Vec<S> {
     let map = |(index, state): (usize, S)| {
         mapper.enter(&format!("{prefix}.{index}"));
         let state = state.map(mapper);
@@ -95,7 +99,9 @@ impl<C: BuildMixer> BuildMixer for ParallelConfig<C> {
         for branch in &self.branches {
             let (d_model, width) = (self.d_model, branch.d_model());
             if width != d_model {
-                return Err(Error::Config(format!("parallel: a branch has d_model {width}, expected {d_model}")));
+                return Err(Error::Config(format!(
+                    "parallel: a branch has d_model {width}, expected {d_model}"
+                )));
             }
             branch.check()?;
         }
@@ -130,7 +136,9 @@ impl<M: SequenceMixer> SequenceMixer for Parallel<M> {
     type State = ParallelState<M::State>;
 
     fn init_state(&self, batch: usize, device: &Device) -> Self::State {
-        ParallelState { branches: self.branches.iter().map(|branch| branch.init_state(batch, device)).collect() }
+        ParallelState {
+            branches: self.branches.iter().map(|branch| branch.init_state(batch, device)).collect(),
+        }
     }
 
     fn forward(
@@ -147,7 +155,9 @@ impl<M: SequenceMixer> SequenceMixer for Parallel<M> {
 
     fn step(&self, x: Tensor<2>, state: Self::State) -> (Tensor<2>, Self::State) {
         let branches = self.branches.iter().zip(self.states(Some(state)));
-        let step = |(branch, state): (&M, Option<M::State>)| branch.step(x.clone(), state.expect("a state a branch"));
+        let step = |(branch, state): (&M, Option<M::State>)| {
+            branch.step(x.clone(), state.expect("a state a branch"))
+        };
         let (outputs, branches) = branches.map(step).unzip();
         (self.average(outputs), ParallelState { branches })
     }

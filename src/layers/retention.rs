@@ -99,7 +99,9 @@ impl BuildMixer for RetentionConfig {
         let Self { d_model, n_heads, chunk_size, .. } = *self;
         check_sizes("retention", &[("d_model", d_model), ("n_heads", n_heads), ("chunk_size", chunk_size)])?;
         if d_model % n_heads != 0 {
-            return Err(Error::Config(format!("retention: n_heads ({n_heads}) must divide d_model ({d_model})")));
+            return Err(Error::Config(format!(
+                "retention: n_heads ({n_heads}) must divide d_model ({d_model})"
+            )));
         }
         Position::Rope(ROPE).check(n_heads, d_model / n_heads)
     }

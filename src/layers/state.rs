@@ -214,7 +214,11 @@ impl StateMapper for Restore<'_> {
             .map(|bytes| u64::from_le_bytes(bytes.try_into().expect("chunks of eight")) as usize)
             .collect();
         if found.len() != counts.len() {
-            self.problem.get_or_insert(format!("{name} counts {} rows, expected {}", found.len(), counts.len()));
+            self.problem.get_or_insert(format!(
+                "{name} counts {} rows, expected {}",
+                found.len(),
+                counts.len()
+            ));
             return counts;
         }
         found

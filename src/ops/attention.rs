@@ -60,7 +60,11 @@ impl AttentionInputs {
         let Self { k, v, .. } = self;
         assert_shape!(k, [batch, n_kv_heads, keys, head_dim]);
         assert_shape!(v, [batch, n_kv_heads, keys, _]);
-        assert_eq!(n_heads % n_kv_heads, 0, "attention: n_kv_heads ({n_kv_heads}) must divide n_heads ({n_heads})");
+        assert_eq!(
+            n_heads % n_kv_heads,
+            0,
+            "attention: n_kv_heads ({n_kv_heads}) must divide n_heads ({n_heads})"
+        );
         assert!(seq <= keys, "attention: {seq} queries are more than {keys} keys");
         if let Some((queries, keys_)) = &self.documents {
             assert_shape!(queries, [batch, seq]);
@@ -100,7 +104,11 @@ impl AttentionInputs {
 /// # Source
 ///
 /// arXiv 1706.03762, equation 1; grouped queries: arXiv 2305.13245.
-pub fn attention(inputs: AttentionInputs, options: &AttentionOptions, implementation: Implementation) -> Tensor<4> {
+pub fn attention(
+    inputs: AttentionInputs,
+    options: &AttentionOptions,
+    implementation: Implementation,
+) -> Tensor<4> {
     inputs.check();
     let _ = implementation;
     portable(inputs, options)
@@ -151,9 +159,12 @@ fn hidden(inputs: &AttentionInputs, options: &AttentionOptions) -> Tensor<4, Boo
     };
     let hidden: Vec<bool> = windows
         .iter()
-        .flat_map(|&window| distances.iter().map(move |&distance| distance < 0 || distance as usize >= window))
+        .flat_map(|&window| {
+            distances.iter().map(move |&distance| distance < 0 || distance as usize >= window)
+        })
         .collect();
-    let hidden = Tensor::<4, Bool>::from_data(TensorData::new(hidden, [1, windows.len(), seq, keys]), &device);
+    let hidden =
+        Tensor::<4, Bool>::from_data(TensorData::new(hidden, [1, windows.len(), seq, keys]), &device);
     match &inputs.documents {
         None => hidden,
         Some((queries, keys)) => {
@@ -228,8 +239,10 @@ pub fn attention_reference(inputs: AttentionInputs, options: &AttentionOptions) 
                 scores = (scores / cap).tanh() * cap;
             }
             if let HeadBias::Slopes(slopes) = &options.bias {
-                let far: Vec<f64> = seen.iter().map(|&key| f64::from(distances[query * keys + key as usize])).collect();
-                let far = Tensor::<2>::from_data(TensorData::new(far, [1, seen.len()]), (&device, scores.dtype()));
+                let far: Vec<f64> =
+                    seen.iter().map(|&key| f64::from(distances[query * keys + key as usize])).collect();
+                let far =
+                    Tensor::<2>::from_data(TensorData::new(far, [1, seen.len()]), (&device, scores.dtype()));
                 scores = scores - far * slopes[head];
             }
             outputs.push(softmax(scores, 1).matmul(v));

@@ -76,7 +76,9 @@ fn last_window(inputs: Tensor<3>, past: usize, segments: &Segments) -> Tensor<3>
     let [batch, columns, channels] = inputs.dims();
     let mut index = Vec::with_capacity(batch * past);
     let mut inside = Vec::with_capacity(batch * past);
-    for (row, (tokens, (last, began))) in segments.tokens().into_iter().zip(segments.last_documents()).enumerate() {
+    for (row, (tokens, (last, began))) in
+        segments.tokens().into_iter().zip(segments.last_documents()).enumerate()
+    {
         for column in 0..past {
             index.push((row * columns + tokens + column) as i32);
             inside.push(f32::from(u8::from(!began || past - column <= last)));
@@ -84,7 +86,8 @@ fn last_window(inputs: Tensor<3>, past: usize, segments: &Segments) -> Tensor<3>
     }
     let device = inputs.device();
     let index = Tensor::<1, Int>::from_data(TensorData::new(index, [batch * past]), &device);
-    let inside = Tensor::<3>::from_data(TensorData::new(inside, [batch, past, 1]), &device).cast(inputs.dtype());
+    let inside =
+        Tensor::<3>::from_data(TensorData::new(inside, [batch, past, 1]), &device).cast(inputs.dtype());
     inputs.reshape([batch * columns, channels]).select(0, index).reshape([batch, past, channels]) * inside
 }
 

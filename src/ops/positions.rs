@@ -130,7 +130,9 @@ impl From<Position> for PositionNotation {
     fn from(position: Position) -> Self {
         match position {
             Position::Rope(rope) if rope == Rope::default() => Self::Name(PositionName::Rope),
-            Position::HardAlibi(windows) if windows == HardAlibi::default() => Self::Name(PositionName::HardAlibi),
+            Position::HardAlibi(windows) if windows == HardAlibi::default() => {
+                Self::Name(PositionName::HardAlibi)
+            }
             Position::Rope(rope) => Self::Full(PositionFull::Rope(rope)),
             Position::HardAlibi(windows) => Self::Full(PositionFull::HardAlibi(windows)),
             Position::Nope => Self::Name(PositionName::Nope),
@@ -146,7 +148,10 @@ impl Position {
             Self::Rope(rope) => {
                 let turned = rope.turned(head_dim);
                 if !(rope.fraction > 0.0 && rope.fraction <= 1.0) {
-                    return Err(Error::Config(format!("rope: fraction must be in (0, 1], got {}", rope.fraction)));
+                    return Err(Error::Config(format!(
+                        "rope: fraction must be in (0, 1], got {}",
+                        rope.fraction
+                    )));
                 }
                 if rope.base.is_nan() || rope.base <= 1.0 {
                     return Err(Error::Config(format!("rope: base must exceed 1, got {}", rope.base)));
@@ -166,7 +171,9 @@ impl Position {
                     )));
                 }
                 if windows.contains(&0) {
-                    return Err(Error::Config("hard_alibi: a window of 0 sees nothing; the least is 1".into()));
+                    return Err(Error::Config(
+                        "hard_alibi: a window of 0 sees nothing; the least is 1".into(),
+                    ));
                 }
             }
             Self::Nope | Self::Alibi => {}

@@ -80,7 +80,8 @@ pub fn scalar_decay(inputs: ScalarDecayInputs) -> (Tensor<4>, Tensor<4>) {
     let ScalarDecayInputs { q, k, v, log_decay, mut state, segments, chunk_size } = inputs.without_padding();
     let [_, _, seq, _] = q.dims();
     let device = q.device();
-    let ids = segments.as_ref().filter(|segments| segments.has_resets()).map(|segments| segments.ids(&device));
+    let ids =
+        segments.as_ref().filter(|segments| segments.has_resets()).map(|segments| segments.ids(&device));
     let mut outputs = Vec::with_capacity(seq.div_ceil(chunk_size));
     for start in (0..seq).step_by(chunk_size) {
         let len = chunk_size.min(seq - start);

@@ -139,7 +139,8 @@ fn portable(inputs: SelectiveScanInputs) -> (Tensor<3>, Tensor<3>) {
         while by < len {
             let [kept, head] = [by..len, 0..by];
             let earlier = |x: &Tensor<4>| x.clone().narrow(1, 0, len - by);
-            let joined = h.clone().slice_dim(1, kept.clone()) + decay.clone().slice_dim(1, kept.clone()) * earlier(&h);
+            let joined =
+                h.clone().slice_dim(1, kept.clone()) + decay.clone().slice_dim(1, kept.clone()) * earlier(&h);
             h = Tensor::cat(vec![h.slice_dim(1, head.clone()), joined], 1);
             let both = decay.clone().slice_dim(1, kept) * earlier(&decay);
             decay = Tensor::cat(vec![decay.slice_dim(1, head), both], 1);

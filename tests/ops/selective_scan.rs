@@ -1,10 +1,16 @@
 use burn::tensor::{DType, Tensor};
-use burn_sequence::ops::{Implementation, Segments, SelectiveScanInputs, selective_scan, selective_scan_reference};
+use burn_sequence::ops::{
+    Implementation, Segments, SelectiveScanInputs, selective_scan, selective_scan_reference,
+};
 use proptest::prelude::*;
 
 use crate::support::{Outcome, assert_same, outcome, uniform, wrt};
 
-fn inputs([batch, seq, d_inner, d_state]: [usize; 4], segments: Option<Segments>, dtype: DType) -> SelectiveScanInputs {
+fn inputs(
+    [batch, seq, d_inner, d_state]: [usize; 4],
+    segments: Option<Segments>,
+    dtype: DType,
+) -> SelectiveScanInputs {
     SelectiveScanInputs {
         u: uniform([batch, seq, d_inner], -1.0, 1.0, dtype),
         delta: uniform([batch, seq, d_inner], 0.0, 1.0, dtype),
@@ -23,7 +29,14 @@ fn run(
 ) -> Outcome {
     let (y, state) = form(inputs.clone());
     let SelectiveScanInputs { u, delta, a, b, c, state: before, .. } = inputs;
-    let wrt = vec![("u", wrt(u)), ("delta", wrt(delta)), ("a", wrt(a)), ("b", wrt(b)), ("c", wrt(c)), ("state", wrt(before))];
+    let wrt = vec![
+        ("u", wrt(u)),
+        ("delta", wrt(delta)),
+        ("a", wrt(a)),
+        ("b", wrt(b)),
+        ("c", wrt(c)),
+        ("state", wrt(before)),
+    ];
     outcome(name, vec![y.flatten(0, 2), state.flatten(0, 2)], wrt)
 }
 

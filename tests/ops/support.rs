@@ -20,13 +20,18 @@ pub struct Outcome {
 }
 
 /// Runs `form`, contracts its outputs with fixed cotangents, and collects the gradients of `inputs`.
-pub fn outcome(name: &'static str, outputs: Vec<Tensor<1>>, inputs: Vec<(&str, Box<dyn Fn(&burn::tensor::Gradients) -> Option<Vec<f64>>>)>) -> Outcome {
+pub fn outcome(
+    name: &'static str,
+    outputs: Vec<Tensor<1>>,
+    inputs: Vec<(&str, Box<dyn Fn(&burn::tensor::Gradients) -> Option<Vec<f64>>>)>,
+) -> Outcome {
     let mut arrays = Vec::new();
     let mut loss: Option<Tensor<1>> = None;
     for (index, output) in outputs.into_iter().enumerate() {
         arrays.push((format!("output {index}"), read(output.clone())));
         let [len] = output.dims();
-        let cotangent: Vec<f64> = (0..len).map(|i| ((i * 7919 + 13 * index) % 101) as f64 / 50.0 - 1.0).collect();
+        let cotangent: Vec<f64> =
+            (0..len).map(|i| ((i * 7919 + 13 * index) % 101) as f64 / 50.0 - 1.0).collect();
         let cotangent = Tensor::<1>::from_data(
             burn::tensor::TensorData::new(cotangent, [len]),
             (&output.device(), output.dtype()),
@@ -58,7 +63,13 @@ fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
 
 /// Panics unless the outcomes agree; each array relative to its largest entry.
 pub fn assert_same(expected: &Outcome, actual: &Outcome, tolerance: f64) {
-    assert_eq!(expected.arrays.len(), actual.arrays.len(), "{} and {} gave other arrays", expected.name, actual.name);
+    assert_eq!(
+        expected.arrays.len(),
+        actual.arrays.len(),
+        "{} and {} gave other arrays",
+        expected.name,
+        actual.name
+    );
     for ((name, expected_values), (_, values)) in expected.arrays.iter().zip(&actual.arrays) {
         assert_eq!(expected_values.len(), values.len(), "{name}");
         let largest = expected_values.iter().fold(1e-3_f64, |largest, value| largest.max(value.abs()));

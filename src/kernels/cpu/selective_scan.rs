@@ -80,7 +80,8 @@ fn sum<F: Real>(lanes: &Lanes<F>) -> F {
             *sum += lane;
         }
     }
-    ((quarter[0] + quarter[4]) + (quarter[1] + quarter[5])) + ((quarter[2] + quarter[6]) + (quarter[3] + quarter[7]))
+    ((quarter[0] + quarter[4]) + (quarter[1] + quarter[5]))
+        + ((quarter[2] + quarter[6]) + (quarter[3] + quarter[7]))
 }
 
 /// The inputs as a block of channels of one row sees them.
@@ -337,10 +338,12 @@ impl SelectiveScan {
         (0..shape.batch)
             .flat_map(|row| {
                 let inside = segments.columns(row);
-                segments.resets(row).into_iter().enumerate().map(move |(t, reset)| match (reset, inside.contains(&t)) {
-                    (true, _) => Token::Reset,
-                    (false, true) => Token::Plain,
-                    (false, false) => Token::Padding,
+                segments.resets(row).into_iter().enumerate().map(move |(t, reset)| {
+                    match (reset, inside.contains(&t)) {
+                        (true, _) => Token::Reset,
+                        (false, true) => Token::Plain,
+                        (false, false) => Token::Padding,
+                    }
                 })
             })
             .collect()
@@ -359,7 +362,8 @@ impl HostOp for SelectiveScan {
         let kept_shared = SharedMut::new(&mut kept);
         (0..shape.batch * shape.blocks()).into_par_iter().for_each(|task| {
             let (row, index) = (task / shape.blocks(), task % shape.blocks());
-            let block = Block::new(shape, row, index, inputs, &tokens[row * shape.seq..(row + 1) * shape.seq]);
+            let block =
+                Block::new(shape, row, index, inputs, &tokens[row * shape.seq..(row + 1) * shape.seq]);
             vectorised(Forward { block, index, y: &y, last: &last, kept: keep.then_some(&kept_shared) });
         });
         (output, kept)
@@ -407,7 +411,8 @@ impl HostOp for SelectiveScan {
             b.extend(total(row.iter().map(|sums| &sums.0)));
             c.extend(total(row.iter().map(|sums| &sums.1)));
         }
-        let rows: Vec<Vec<F>> = a_rows.chunks_exact(shape.d_inner * shape.d_state).map(<[F]>::to_vec).collect();
+        let rows: Vec<Vec<F>> =
+            a_rows.chunks_exact(shape.d_inner * shape.d_state).map(<[F]>::to_vec).collect();
         vec![u, delta, total(rows.iter()), b, c, state]
     }
 }

@@ -1,0 +1,113 @@
+//! What stands beside a mixer in a block: a map of each token on its own.
+
+use burn::module::{Initializer, Module};
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::activation::{gelu, silu};
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// The kind of feed-forward; in the hybrid notation `mlp`, `mlp(d_hidden=512)`, `swiglu`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FeedForwardConfig {
+    /// `gelu(x W_1 + b_1) W_2 + b_2`, by default four times as wide as the model (GPT-NeoX).
+    Mlp(HiddenWidth),
+    /// `(silu(x W_g) ⊙ x W_u) W_d`, by default 8/3 times as wide as the model, rounded up to a multiple of 8
+    /// (arXiv 2002.05202).
+    Swiglu(HiddenWidth),
+}
+
+/// The hidden width of a feed-forward.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HiddenWidth {
+    /// `None`: the kind's default.
+    pub d_hidden: Option<usize>,
+}
+
+/// A map of each token on its own.
+///
+/// Weights start from a normal distribution of deviation 0.02, biases at 0, as GPT-NeoX's.
+#[derive(Module, Debug)]
+pub enum FeedForward {
+    /// One hidden layer.
+    Mlp(Mlp),
+    /// A gated hidden layer.
+    Swiglu(Swiglu),
+}
+
+/// `gelu(x W_1 + b_1) W_2 + b_2`.
+#[derive(Module, Debug)]
+pub struct Mlp {
+    /// `[d_model, d_hidden]`.
+    pub up_proj: Linear,
+    /// `[d_hidden, d_model]`.
+    pub down_proj: Linear,
+}
+
+/// `(silu(x W_g) ⊙ x W_u) W_d`.
+#[derive(Module, Debug)]
+pub struct Swiglu {
+    /// `[d_model, d_hidden]`.
+    pub gate_proj: Linear,
+    /// `[d_model, d_hidden]`.
+    pub up_proj: Linear,
+    /// `[d_hidden, d_model]`.
+    pub down_proj: Linear,
+}
+
+impl FeedForwardConfig {
+    /// The hidden width for a model of width `d_model`.
+    pub fn d_hidden(&self, d_model: usize) -> usize {
+        match self {
+            Self::Mlp(width) => width.d_hidden.unwrap_or(4 * d_model),
+            Self::Swiglu(width) => width.d_hidden.unwrap_or((8 * d_model).div_ceil(3).next_multiple_of(8)),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let (Self::Mlp(width) | Self::Swiglu(width)) = self;
+        match width.d_hidden {
+            Some(0) => Err(Error::Config("feed-forward: d_hidden must be at least 1, got 0".into())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Builds the layer.
+    pub fn init(&self, d_model: usize, device: &Device) -> FeedForward {
+        let d_hidden = self.d_hidden(d_model);
+        let linear = |from: usize, to: usize, bias: bool| {
+            let initializer = Initializer::Normal { mean: 0.0, std: 0.02 };
+            let mut linear =
+                LinearConfig::new(from, to).with_bias(false).with_initializer(initializer).init(device);
+            linear.bias = bias.then(|| Initializer::Zeros.init([to], device));
+            linear
+        };
+        match self {
+            Self::Mlp(_) => FeedForward::Mlp(Mlp {
+                up_proj: linear(d_model, d_hidden, true),
+                down_proj: linear(d_hidden, d_model, true),
+            }),
+            Self::Swiglu(_) => FeedForward::Swiglu(Swiglu {
+                gate_proj: linear(d_model, d_hidden, false),
+                up_proj: linear(d_model, d_hidden, false),
+                down_proj: linear(d_hidden, d_model, false),
+            }),
+        }
+    }
+}
+
+impl FeedForward {
+    /// `[…, d_model]` to the same.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::Mlp(mlp) => mlp.down_proj.forward(gelu(mlp.up_proj.forward(x))),
+            Self::Swiglu(glu) => {
+                let gate = silu(glu.gate_proj.forward(x.clone()));
+                glu.down_proj.forward(gate * glu.up_proj.forward(x))
+            }
+        }
+    }
+}

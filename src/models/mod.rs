@@ -1,0 +1,14 @@
+//! Models: blocks of mixers, one after another, between an embedding and a head.
+
+mod backbone;
+mod block;
+mod feed_forward;
+mod language_model;
+mod norm;
+mod saved;
+
+pub use backbone::{Backbone, BackboneConfig, BackboneState, LayerConfig};
+pub use block::{Block, BlockConfig, Residual};
+pub use feed_forward::{FeedForward, FeedForwardConfig, HiddenWidth, Mlp, Swiglu};
+pub use language_model::{Head, LanguageModel, LanguageModelConfig, ModelState};
+pub use norm::{Norm, NormConfig};

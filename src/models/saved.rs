@@ -1,0 +1,54 @@
+//! A model in a folder: its configuration as JSON, its parameters as a burnpack.
+
+use std::path::Path;
+
+use burn::module::Module;
+use burn::store::ModuleRecord;
+use burn::tensor::Device;
+
+use super::language_model::{LanguageModel, LanguageModelConfig};
+use crate::files::write_atomically;
+use crate::layers::BuildMixer;
+use crate::{Error, Result};
+
+const CONFIG: &str = "config.json";
+const WEIGHTS: &str = "model.bpk";
+
+impl<C: BuildMixer> LanguageModelConfig<C> {
+    /// Writes the model that this configuration describes to `folder`, each file under a temporary name first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the folder cannot be written.
+    pub fn save_model(&self, model: &LanguageModel<C::Mixer>, folder: impl AsRef<Path>) -> Result<()> {
+        let folder = folder.as_ref();
+        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        let json = serde_json::to_vec_pretty(self).expect("a configuration is plain data");
+        let weights = folder.join(WEIGHTS);
+        let record = model.valid().into_record().into_bytes();
+        let record = record.map_err(|problem| Error::file(&weights, problem))?;
+        write_atomically(&weights, &record)?;
+        write_atomically(&folder.join(CONFIG), &json)
+    }
+
+    /// Reads what [`save_model`](Self::save_model) wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if a file cannot be read, [`Error::File`] if it is damaged or does not fit the
+    /// configuration, [`Error::Config`] if no such model can be built.
+    pub fn load_model(folder: impl AsRef<Path>, device: &Device) -> Result<(Self, LanguageModel<C::Mixer>)> {
+        let path = folder.as_ref().join(CONFIG);
+        let json = std::fs::read(&path).map_err(Error::io(&path))?;
+        let config: Self = serde_json::from_slice(&json).map_err(|problem| Error::file(&path, problem))?;
+        config.check()?;
+        let path = folder.as_ref().join(WEIGHTS);
+        if !path.is_file() {
+            return Err(Error::file(&path, "is missing; a saved model has config.json and model.bpk"));
+        }
+        let record = ModuleRecord::load(&path).map_err(|problem| Error::file(&path, problem))?;
+        let model =
+            config.init(device).try_load_record(record).map_err(|problem| Error::file(&path, problem))?;
+        Ok((config, model))
+    }
+}
