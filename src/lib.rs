@@ -3,11 +3,14 @@
 #![recursion_limit = "256"]
 
 mod error;
+pub mod evaluation;
 mod files;
 mod kernels;
 pub mod layers;
 pub mod models;
 pub mod ops;
 pub mod tasks;
+#[cfg(feature = "autodiff")]
+pub mod training;
 
 pub use error::{Error, Result};

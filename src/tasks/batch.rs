@@ -2,6 +2,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand::rngs::ChaCha8Rng;
 
 use super::{Example, Packing, Row, Target, Task};
+use crate::ops::Segments;
 
 /// Rows of tokens of one length, with their targets and documents.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Batch {
     pub targets: Vec<Vec<Target>>,
     /// The lengths of each row's documents. Where they sum to less than `seq`, the rest is padding.
     pub lengths: Vec<Vec<usize>>,
+    /// Examples that are whole, and so have targets.
+    pub examples: usize,
 }
 
 impl Batch {
@@ -44,7 +47,7 @@ impl Batch {
         let row = |Example { mut tokens, targets }: Example| {
             let lengths = vec![tokens.len()];
             tokens.resize(seq, pad);
-            Row { tokens, targets, lengths }
+            Row { tokens, targets, lengths, examples: 1 }
         };
         Self::from_rows(examples.into_iter().map(row).collect())
     }
@@ -52,6 +55,7 @@ impl Batch {
     fn from_rows(rows: Vec<Row>) -> Self {
         assert!(!rows.is_empty(), "Batch: at least one row");
         let (batch, seq) = (rows.len(), rows[0].tokens.len());
+        let examples = rows.iter().map(|row| row.examples).sum();
         let mut tokens = Vec::with_capacity(batch * seq);
         let (targets, lengths) = rows
             .into_iter()
@@ -60,7 +64,7 @@ impl Batch {
                 (row.targets, row.lengths)
             })
             .unzip();
-        Self { batch, seq, tokens, targets, lengths }
+        Self { batch, seq, tokens, targets, lengths, examples }
     }
 
     /// The token ids as a tensor.
@@ -70,6 +74,12 @@ impl Batch {
     /// - output: `[batch, seq]`
     pub fn tokens(&self, device: &Device) -> Tensor<2, Int> {
         Tensor::from_data(TensorData::new(self.tokens.clone(), [self.batch, self.seq]), device)
+    }
+
+    /// The documents and the padding of the rows; `None` where every row is one document.
+    pub fn segments(&self) -> Option<Segments> {
+        let whole = self.lengths.iter().all(|lengths| lengths[..] == [self.seq]);
+        (!whole).then(|| Segments::new(self.seq, self.lengths.iter().map(|lengths| (0, lengths.clone()))))
     }
 
     /// Where the targets are among the flattened tokens: `row * seq + position`, row after row.

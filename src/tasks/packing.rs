@@ -36,6 +36,8 @@ pub struct Row {
     pub targets: Vec<Target>,
     /// The lengths of the row's documents, in order; they sum to `context_len`.
     pub lengths: Vec<usize>,
+    /// Examples that are whole, and so have targets.
+    pub examples: usize,
 }
 
 impl Packing {
@@ -49,7 +51,8 @@ impl Packing {
     /// would never be trained on.
     pub fn pack(self, task: &(impl Task + ?Sized), context_len: usize, rng: &mut ChaCha8Rng) -> Row {
         assert!(context_len > 0, "packing: context_len must be above 0");
-        let mut row = Row { tokens: Vec::with_capacity(context_len), targets: vec![], lengths: vec![] };
+        let mut row =
+            Row { tokens: Vec::with_capacity(context_len), targets: vec![], lengths: vec![], examples: 0 };
         while row.tokens.len() < context_len {
             let example = task.training_example(rng);
             let length = example.tokens.len();
@@ -63,6 +66,7 @@ impl Packing {
             if kept == length {
                 let shifted = |target: Target| Target { position: start + target.position, ..target };
                 row.targets.extend(example.targets.into_iter().map(shifted));
+                row.examples += 1;
             }
             row.tokens.extend_from_slice(&example.tokens[..kept]);
             row.lengths.push(kept);

@@ -1,0 +1,24 @@
+//! The logits that a batch asks for.
+
+use burn::tensor::{Int, Tensor, TensorData};
+
+use crate::layers::SequenceMixer;
+use crate::models::LanguageModel;
+use crate::tasks::Batch;
+
+/// Logits at every target of `batch`, `[targets, vocab_size]`: hidden vectors that no target asks for never reach
+/// the head.
+///
+/// # Panics
+///
+/// If the batch has no target.
+pub fn answer_logits<M: SequenceMixer>(model: &LanguageModel<M>, batch: &Batch) -> Tensor<2> {
+    let positions = batch.target_positions();
+    assert!(!positions.is_empty(), "batch: no example is whole; context_len ({}) is too short", batch.seq);
+    let device = model.device();
+    let (hidden, _) = model.hidden(batch.tokens(&device), batch.segments().as_ref(), None);
+    let [rows, seq, d_model] = hidden.dims();
+    let count = positions.len();
+    let positions = Tensor::<1, Int>::from_data(TensorData::new(positions, [count]), &device);
+    model.logits(hidden.reshape([rows * seq, d_model]).select(0, positions))
+}

@@ -1,0 +1,188 @@
+//! The loop.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
+use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::tensor::Tensor;
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+
+use super::clipping::clip;
+use super::config::TrainingConfig;
+use super::loss::answer_loss;
+use super::observer::{CurvePoint, Observer, StepReport};
+use super::run_state::{Progress, RunFolder};
+use crate::evaluation::accuracy;
+use crate::layers::SequenceMixer;
+use crate::models::LanguageModel;
+use crate::tasks::{Batch, Task};
+use crate::{Error, Result};
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct Outcome<M: SequenceMixer> {
+    /// The model after the last step.
+    pub model: LanguageModel<M>,
+    /// Steps done; fewer than asked for where the observer ended the run.
+    pub steps: usize,
+    /// Examples seen.
+    pub examples: usize,
+    /// Seconds of training, over all calls that the run took.
+    pub seconds: f64,
+    /// The learning curve.
+    pub curve: Vec<CurvePoint>,
+}
+
+/// Trains `model` on fresh examples of `task`.
+///
+/// With a [`folder`](TrainingConfig::folder), the state of the run is saved there on the way and at the end, and a
+/// run that is called again goes on where it was; on a deterministic backend it ends as if it had never stopped.
+///
+/// # Errors
+///
+/// [`Error::Config`] for settings that no run can have, [`Error::NonFinite`] where the loss stops being a number
+/// (the last saved state stays), [`Error::Io`] and [`Error::File`] where the run's folder cannot be used.
+///
+/// # Panics
+///
+/// If an example of `task` does not fit in `context_len`, or its tokens are not below the model's `vocab_size`.
+pub fn fit<M: SequenceMixer>(
+    model: LanguageModel<M>,
+    task: &(impl Task + ?Sized),
+    config: &TrainingConfig,
+    observer: &mut impl Observer,
+) -> Result<Outcome<M>> {
+    config.check()?;
+    let folder = config
+        .folder
+        .as_deref()
+        .map(|path| RunFolder::open(path, config, task.name(), model.num_params()))
+        .transpose()?;
+    let mut model = model.train();
+    let mut optimizer = optimizer(&model, config);
+    let mut progress = Progress { step: 0, examples: 0, seconds: 0.0, curve: Vec::new() };
+    if let Some(folder) = &folder {
+        let (loaded, loaded_optimizer, found) = folder.load(model, optimizer)?;
+        (model, optimizer) = (loaded, loaded_optimizer);
+        progress = found.unwrap_or(progress);
+    }
+
+    let began = Instant::now();
+    let earlier = progress.seconds;
+    while progress.step < config.steps {
+        let step = progress.step;
+        let batch = training_batch(task, config, step);
+        let learning_rate = config.learning_rate_at(step);
+        let (loss, said) = answer_loss(&model, &batch);
+        let value = loss.clone().inner().into_scalar::<f64>();
+        if !value.is_finite() {
+            return Err(Error::NonFinite { step, loss: value, learning_rate });
+        }
+        let mut gradients = GradientsParams::from_grads(loss.backward(), &model);
+        let gradient_norm = clip(&model, &mut gradients, config.clip_norm);
+        if !gradient_norm.is_finite() {
+            return Err(Error::NonFinite { step, loss: value, learning_rate });
+        }
+        model = optimizer.step(learning_rate, model, gradients);
+
+        progress.step += 1;
+        progress.examples += batch.examples;
+        progress.seconds = earlier + began.elapsed().as_secs_f64();
+        let report = StepReport {
+            step: progress.step,
+            steps: config.steps,
+            loss: value,
+            accuracy: share_right(&batch, &said),
+            learning_rate,
+            gradient_norm,
+            examples: progress.examples,
+            elapsed: began.elapsed(),
+        };
+        let flow = observer.on_step(&report);
+        let last = progress.step == config.steps;
+        if config.evaluate_every > 0 && (progress.step.is_multiple_of(config.evaluate_every) || last) {
+            let point = evaluate(&model, task, config, &progress, value);
+            observer.on_evaluation(&point);
+            progress.curve.push(point);
+        }
+        let stop = flow == ControlFlow::Break(());
+        if let Some(folder) =
+            folder.as_ref().filter(|_| stop || last || progress.step.is_multiple_of(config.save_every))
+        {
+            folder.save(&model, &optimizer, &progress)?;
+        }
+        if stop {
+            break;
+        }
+    }
+    let Progress { step, examples, seconds, curve } = progress;
+    Ok(Outcome { model, steps: step, examples, seconds, curve })
+}
+
+/// The batch of a step: of its own stream of the seed's generator, so that a run resumes without its history.
+fn training_batch(task: &(impl Task + ?Sized), config: &TrainingConfig, step: usize) -> Batch {
+    let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
+    rng.set_stream(step as u64);
+    Batch::training(task, config.packing, config.batch_size, config.context_len, &mut rng)
+}
+
+fn share_right(batch: &Batch, said: &[u32]) -> f64 {
+    let scored =
+        batch.target_tokens().into_iter().zip(said).zip(batch.scored()).filter(|(_, scored)| *scored);
+    let (right, all) = scored
+        .fold((0, 0), |(right, all), ((token, said), _)| (right + usize::from(token == *said), all + 1));
+    right as f64 / f64::from(all.max(1))
+}
+
+fn evaluate<M: SequenceMixer>(
+    model: &LanguageModel<M>,
+    task: &(impl Task + ?Sized),
+    config: &TrainingConfig,
+    progress: &Progress,
+    loss: f64,
+) -> CurvePoint {
+    let length = *task.lengths().end();
+    // Other strings than those of training, and other ones at every evaluation.
+    let seed = !config.seed ^ progress.step as u64;
+    let found = accuracy(&model.valid(), task, length, config.evaluation_strings, seed);
+    CurvePoint {
+        step: progress.step,
+        examples: progress.examples,
+        loss,
+        string_accuracy: found.string,
+        char_accuracy: found.char,
+    }
+}
+
+fn optimizer<M: SequenceMixer>(model: &LanguageModel<M>, config: &TrainingConfig) -> ModuleOptimizer {
+    let adam = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(config.weight_decay as f32);
+    let mut undecayed = Undecayed::default();
+    model.visit(&mut undecayed);
+    let group = ParamGroup::from_ids(undecayed.ids);
+    adam.init().with_group(group, adam.clone().with_weight_decay(0.0).build(), None)
+}
+
+/// Vectors (norms, biases, skips), and the logarithms of state-space decays.
+#[derive(Default)]
+struct Undecayed {
+    path: Vec<String>,
+    ids: Vec<ParamId>,
+}
+
+impl ModuleVisitor for Undecayed {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_string());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if D == 1 || self.path.last().is_some_and(|name| name == "a_log") {
+            self.ids.push(param.id);
+        }
+    }
+}

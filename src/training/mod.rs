@@ -1,0 +1,13 @@
+//! Training on a [`Task`](crate::tasks::Task): fresh examples at every step, AdamW, and a run that resumes.
+
+mod clipping;
+mod config;
+mod fit;
+mod loss;
+mod observer;
+mod run_state;
+
+pub use config::TrainingConfig;
+pub use fit::{Outcome, fit};
+pub use loss::answer_loss;
+pub use observer::{CurvePoint, Observer, Silent, StepReport};

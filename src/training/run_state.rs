@@ -1,0 +1,130 @@
+//! A run on disk: what it needs to go on as if it had never stopped.
+//!
+//! `run.json` is written last, under a temporary name, and names the files of parameters and optimiser; so
+//! whatever interrupts a save, the last whole state is the one that is found.
+
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::optim::ModuleOptimizer;
+use burn::store::ModuleRecord;
+use burn::tensor::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::config::TrainingConfig;
+use super::observer::CurvePoint;
+use crate::files::write_atomically;
+use crate::{Error, Result};
+
+/// Where a run stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Progress {
+    pub(super) step: usize,
+    pub(super) examples: usize,
+    pub(super) seconds: f64,
+    pub(super) curve: Vec<CurvePoint>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RunFile {
+    /// What must be the same for the run to be the same: settings, task, and the shape of the model.
+    settings: serde_json::Value,
+    progress: Progress,
+    model: String,
+    optimizer: String,
+}
+
+const RUN: &str = "run.json";
+
+/// A folder that holds the state of one run.
+pub(super) struct RunFolder {
+    path: PathBuf,
+    settings: serde_json::Value,
+}
+
+impl RunFolder {
+    /// Makes the folder, so that one that cannot be written is known before anything is trained.
+    pub(super) fn open(path: &Path, config: &TrainingConfig, task: &str, parameters: usize) -> Result<Self> {
+        std::fs::create_dir_all(path).map_err(Error::io(path))?;
+        tempfile::tempfile_in(path).map_err(Error::io(path))?;
+        let plain = TrainingConfig { folder: None, ..config.clone() };
+        let settings = serde_json::json!({ "training": plain, "task": task, "parameters": parameters });
+        Ok(Self { path: path.into(), settings })
+    }
+
+    pub(super) fn save<M: Module>(
+        &self,
+        model: &M,
+        optimizer: &ModuleOptimizer,
+        progress: &Progress,
+    ) -> Result<()> {
+        let step = progress.step;
+        let (model_name, optimizer_name) = (format!("model-{step}.bpk"), format!("optimizer-{step}.bpk"));
+        let place = |name: &str| self.path.join(name);
+        let bytes = model.valid().into_record().into_bytes();
+        write_atomically(&place(&model_name), &bytes.map_err(|problem| Error::file(&self.path, problem))?)?;
+        let bytes = optimizer.into_bytes();
+        write_atomically(
+            &place(&optimizer_name),
+            &bytes.map_err(|problem| Error::file(&self.path, problem))?,
+        )?;
+        let run = RunFile {
+            settings: self.settings.clone(),
+            progress: progress.clone(),
+            model: model_name,
+            optimizer: optimizer_name,
+        };
+        let json = serde_json::to_vec_pretty(&run).expect("a run is plain data");
+        write_atomically(&place(RUN), &json)?;
+        self.remove_older(&[&run.model, &run.optimizer]);
+        Ok(())
+    }
+
+    /// What is left behind is only clutter: failing to remove it fails nothing.
+    fn remove_older(&self, current: &[&str]) {
+        let Ok(entries) = std::fs::read_dir(&self.path) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let ours =
+                (name.starts_with("model-") || name.starts_with("optimizer-")) && name.ends_with(".bpk");
+            if ours && !current.contains(&name.as_str()) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    pub(super) fn load<M: Module>(
+        &self,
+        model: M,
+        optimizer: ModuleOptimizer,
+    ) -> Result<(M, ModuleOptimizer, Option<Progress>)> {
+        let path = self.path.join(RUN);
+        if !path.exists() {
+            return Ok((model, optimizer, None));
+        }
+        let json = std::fs::read(&path).map_err(Error::io(&path))?;
+        let run: RunFile = serde_json::from_slice(&json).map_err(|problem| {
+            Error::file(&path, format!("{problem}; remove {} to begin anew", self.path.display()))
+        })?;
+        if run.settings != self.settings {
+            let (found, asked) = (&run.settings, &self.settings);
+            let problem = format!(
+                "the run there was started with other settings ({found}, asked for {asked}); use another folder or the same settings"
+            );
+            return Err(Error::file(&path, problem));
+        }
+        let model_path = self.path.join(&run.model);
+        let record = ModuleRecord::from_bytes(read(&model_path)?)
+            .map_err(|problem| Error::file(&model_path, problem))?;
+        let model = model.try_load_record(record).map_err(|problem| Error::file(&model_path, problem))?;
+        let optimizer_path = self.path.join(&run.optimizer);
+        let optimizer = optimizer
+            .from_bytes(read(&optimizer_path)?)
+            .map_err(|problem| Error::file(&optimizer_path, problem))?;
+        Ok((model, optimizer, Some(run.progress)))
+    }
+}
+
+fn read(path: &Path) -> Result<Bytes> {
+    Ok(Bytes::from_bytes_vec(std::fs::read(path).map_err(Error::io(path))?))
+}
