@@ -2,9 +2,11 @@
 //! the same bits whatever the number of threads.
 
 pub(crate) mod attention;
+pub(crate) mod causal_conv;
 pub(crate) mod elementwise;
 mod gemm;
 pub(crate) mod rms_norm;
+pub(crate) mod scalar_decay;
 pub(crate) mod selective_scan;
 mod shared;
 mod vectorised;
