@@ -1,7 +1,7 @@
 //! Repeats in a list of layers.
 
 /// The longest list whose every way to fold is tried: that takes time cubic in it.
-const EXHAUSTIVE: usize = 128;
+const EXHAUSTIVE: usize = 256;
 
 /// The text of a layer, and whether it needs parentheses inside something else.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +30,7 @@ pub(super) fn fold(layers: &[Layer]) -> String {
     if len <= EXHAUSTIVE {
         return Folds::new(layers).text(0, len);
     }
-    let period = (1..=len / 2).find(|p| len % p == 0 && layers[*p..] == layers[..len - p]);
+    let period = (1..=len / 2).find(|p| len.is_multiple_of(*p) && layers[*p..] == layers[..len - p]);
     if let Some(period) = period {
         return repeated(len / period, period, &layers[..period], || fold(&layers[..period]));
     }
@@ -89,7 +89,7 @@ impl<'a> Folds<'a> {
                     (folds.len(start, middle) + 2 + folds.len(middle, end), Fold::Split(middle))
                 });
                 let repeats = (1..=width / 2)
-                    .filter(|p| width % p == 0 && alike[start * (len + 1) + start + p] >= width - p)
+                    .filter(|p| width.is_multiple_of(*p) && alike[start * (len + 1) + start + p] >= width - p)
                     .map(|p| {
                         let parentheses = if p > 1 || layers[start].compound { 2 } else { 0 };
                         let sign = (width / p).to_string().len() + 1;

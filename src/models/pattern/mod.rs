@@ -109,7 +109,8 @@ impl<C: MixerList> BackboneConfig<C> {
 
     /// The shortest pattern that reads back as these layers.
     ///
-    /// Options at their defaults are left out and repeats are folded. Normalisation, and the residual form of a
+    /// Options at their defaults are left out and repeats are folded: of more than 256 layers, only whole periods
+    /// and runs. Parentheses that spare the reader the precedence stay. Normalisation, and the residual form of a
     /// block without a feed-forward, are no part of it.
     pub fn pattern(&self) -> String {
         print::backbone(self)
