@@ -43,7 +43,7 @@ impl<M: SequenceMixer> LanguageModel<M> {
     /// use burn_sequence::layers::MambaConfig;
     /// use burn_sequence::models::{BackboneConfig, BlockConfig, LanguageModel, LanguageModelConfig};
     ///
-    /// let backbone = BackboneConfig::new(16).with_layer(BlockConfig::new(MambaConfig::new(16)));
+    /// let backbone: BackboneConfig = BackboneConfig::new(16).with_layer(BlockConfig::new(MambaConfig::new(16)));
     /// let model: LanguageModel = LanguageModelConfig::new(30, backbone).init(&Device::default());
     /// let options = GenerateOptions::default().with_temperature(1.0).with_top_k(5).with_max_tokens(3);
     /// let generated = model.generate(&[vec![1, 2, 3], vec![4]], &options)?;
