@@ -3,13 +3,13 @@
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::activation::silu;
 use burn::tensor::{Device, Distribution, Tensor, TensorData, assert_shape};
 
-use super::activation::softplus;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use super::state::{MixerState, StateMapper};
-use crate::ops::{Implementation, Segments, SelectiveScanInputs, causal_conv, selective_scan};
+use crate::ops::{
+    Implementation, Segments, SelectiveScanInputs, causal_conv, selective_scan, silu, softplus,
+};
 use crate::{Error, Result};
 
 /// Configuration of [`Mamba`].

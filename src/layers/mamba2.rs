@@ -3,14 +3,12 @@
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::activation::silu;
 use burn::tensor::{Device, Distribution, Tensor, assert_shape};
 
-use super::activation::softplus;
 use super::mamba::{check_dt, check_sizes, conv_initializer, dt_bias, split};
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use super::state::{MixerState, StateMapper};
-use crate::ops::{ScalarDecayInputs, Segments, causal_conv, scalar_decay};
+use crate::ops::{ScalarDecayInputs, Segments, causal_conv, rms_norm, scalar_decay, silu, softplus};
 use crate::{Error, Result};
 
 /// Configuration of [`Mamba2`].
@@ -236,11 +234,15 @@ impl Mamba2 {
 
     /// `rms_norm(y ⊙ silu(z))`, each group of channels on its own.
     fn gated_norm(&self, y: Tensor<3>, z: Tensor<3>) -> Tensor<3> {
+        let epsilon = self.config.norm_epsilon;
+        let y = y * silu(z);
+        if self.config.n_groups == 1 {
+            return rms_norm(y, self.norm_weight.val(), epsilon);
+        }
         let [batch, seq, d_inner] = y.dims();
-        let groups = self.config.n_groups;
-        let y = (y * silu(z)).reshape([batch, seq, groups, d_inner / groups]);
+        let y = y.reshape([batch, seq, self.config.n_groups, d_inner / self.config.n_groups]);
         let mean_square = y.clone().square().mean_dim(3);
-        let normed = y / (mean_square + self.config.norm_epsilon).sqrt();
+        let normed = y / (mean_square + epsilon).sqrt();
         normed.reshape([batch, seq, d_inner]) * self.norm_weight.val().unsqueeze()
     }
 }

@@ -3,13 +3,12 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::Linear;
-use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor, TensorData, assert_shape};
 
 use super::linear_attention::{MatrixState, from_heads, narrow_linear, to_heads};
 use super::mamba::check_sizes;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
-use crate::ops::{Position, Rope, RopePairs, ScalarDecayInputs, Segments, scalar_decay};
+use crate::ops::{Position, Rope, RopePairs, ScalarDecayInputs, Segments, scalar_decay, silu};
 use crate::{Error, Result};
 
 /// Configuration of [`Retention`].
