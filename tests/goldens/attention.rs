@@ -1,17 +1,66 @@
-use burn::nn::RmsNorm;
-use burn::tensor::DType;
+use burn::nn::{Linear, RmsNorm};
+use burn::tensor::{DType, Tensor};
 use burn_sequence::layers::{Attention, AttentionConfig, SequenceMixer};
-use burn_sequence::ops::{HardAlibi, Position, Rope, RopePairs, alibi_slopes};
+use burn_sequence::ops::{
+    AttentionInputs, AttentionOptions, HardAlibi, HeadBias, Implementation, Position, Rope, RopePairs,
+    alibi_slopes, attention, attention_reference, rms_norm,
+};
 
 use crate::golden::{Golden, dtypes};
 
-/// All attention files have the same names.
-fn check(name: &'static str, config: &AttentionConfig) {
-    dtypes().into_iter().for_each(|dtype| check_in(dtype, name, config));
+/// What is computed from a layer's parameters.
+type Form = fn(&Attention, Tensor<3>) -> Tensor<3>;
+
+/// The layer, which takes the fused op where there is one, and the other forms of the op between its projections.
+const FORMS: [Form; 3] = [
+    |layer, x| layer.forward(x, None, None).0,
+    |layer, x| around(layer, x, |inputs, options| attention(inputs, options, Implementation::Portable)),
+    |layer, x| around(layer, x, attention_reference),
+];
+
+/// The layer's projections, norms and positions around a form of the op.
+fn around(
+    layer: &Attention,
+    x: Tensor<3>,
+    op: impl Fn(AttentionInputs, &AttentionOptions) -> Tensor<4>,
+) -> Tensor<3> {
+    let config = layer.config();
+    let [batch, seq, _] = x.dims();
+    let heads = |linear: &Linear| -> Tensor<4> {
+        let y = linear.forward(x.clone());
+        let heads = y.dims()[2] / config.head_dim();
+        y.reshape([batch, seq, heads, config.head_dim()]).swap_dims(1, 2)
+    };
+    let turned = |x: Tensor<4>, norm: &Option<RmsNorm>| {
+        let x = norm.iter().fold(x, |x, norm| rms_norm(x, norm.gamma.val(), norm.epsilon));
+        match &config.position {
+            Position::Rope(rope) => rope.rotate(x, &Vec::from_iter(0..seq)),
+            _ => x,
+        }
+    };
+    let inputs = AttentionInputs::new(
+        turned(heads(&layer.q_proj), &layer.q_norm),
+        turned(heads(&layer.k_proj), &layer.k_norm),
+        heads(&layer.v_proj),
+    );
+    let bias = match &config.position {
+        Position::Alibi => HeadBias::Slopes(alibi_slopes(config.n_heads)),
+        Position::HardAlibi(hard) => HeadBias::Windows(hard.windows(config.n_heads)),
+        _ => HeadBias::None,
+    };
+    let options = AttentionOptions { scale: None, soft_cap: config.soft_cap, window: config.window, bias };
+    let y = op(inputs, &options).swap_dims(1, 2).reshape([batch, seq, config.n_heads * config.head_dim()]);
+    layer.o_proj.forward(y)
 }
 
-fn check_in(dtype: DType, name: &'static str, config: &AttentionConfig) {
-    let golden = Golden::read(name, dtype);
+/// All attention files have the same names.
+fn check(name: &'static str, config: &AttentionConfig) {
+    for (dtype, form) in dtypes().into_iter().flat_map(|dtype| FORMS.map(|form| (dtype, form))) {
+        check_form(Golden::read(name, dtype), config, form);
+    }
+}
+
+fn check_form(golden: Golden, config: &AttentionConfig, form: Form) {
     // GPT-NeoX's fused projection is also there as three, and `dense` as `o_proj`.
     golden.skip(".query_key_value.");
     golden.skip(".dense.");
@@ -26,7 +75,7 @@ fn check_in(dtype: DType, name: &'static str, config: &AttentionConfig) {
     layer.k_norm = layer.k_norm.map(|norm| RmsNorm { gamma: golden.param("k_norm.weight"), ..norm });
 
     let x = golden.input("x");
-    let (y, _) = layer.forward(x.clone(), None, None);
+    let y = form(&layer, x.clone());
     golden.check("y", y.clone());
     let gradients = golden.backward(&y, "dy");
     golden.check_gradient("grad.x", &x, &gradients);
