@@ -5,6 +5,7 @@
 mod error;
 pub mod evaluation;
 mod files;
+pub mod generation;
 mod kernels;
 pub mod layers;
 pub mod models;

@@ -2,7 +2,8 @@
 
 use burn::config::Config;
 use burn::module::Module;
-use burn::nn::{Lstm as BurnLstm, LstmConfig as BurnLstmConfig, LstmState as BurnLstmState};
+use burn::nn::{GateController, Lstm as BurnLstm, LstmConfig as BurnLstmConfig};
+use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor, TensorData, assert_shape};
 
 use super::mamba::check_sizes;
@@ -90,9 +91,24 @@ impl BuildMixer for LstmConfig {
 }
 
 impl Lstm {
-    fn run(&self, x: Tensor<3>, state: LstmState) -> (Tensor<3>, LstmState) {
-        let (y, state) = self.lstm.forward(x, Some(BurnLstmState::new(state.cell, state.hidden)));
-        (y, LstmState { cell: state.cell, hidden: state.hidden })
+    /// `burn-nn`'s own loop collects outputs in the default float type, and copies all of them for every token.
+    fn run(&self, x: Tensor<3>, mut state: LstmState) -> (Tensor<3>, LstmState) {
+        let mut outputs = Vec::with_capacity(x.dims()[1]);
+        for x in x.iter_dim(1) {
+            state = self.cell(x.squeeze_dim(1), state);
+            outputs.push(state.hidden.clone().unsqueeze_dim(1));
+        }
+        (Tensor::cat(outputs, 1), state)
+    }
+
+    /// One token.
+    fn cell(&self, x: Tensor<2>, LstmState { cell, hidden }: LstmState) -> LstmState {
+        let gate = |gate: &GateController| gate.gate_product(x.clone(), hidden.clone());
+        let forget = self.lstm.forget_gate.as_ref().expect("built with a forget gate");
+        let written = sigmoid(gate(&self.lstm.input_gate)) * gate(&self.lstm.cell_gate).tanh();
+        let cell = sigmoid(gate(forget)) * cell + written;
+        let hidden = sigmoid(gate(&self.lstm.output_gate)) * cell.clone().tanh();
+        LstmState { cell, hidden }
     }
 
     fn mix(&self, x: Tensor<3>, segments: Option<&Segments>, mut state: LstmState) -> (Tensor<3>, LstmState) {

@@ -203,20 +203,20 @@ impl Rope {
         let turned = self.turned(head_dim);
         let frequencies: Vec<f64> =
             (0..turned / 2).map(|pair| self.base.powf(-2.0 * pair as f64 / turned as f64)).collect();
-        let mut cos = vec![1.0_f32; rows * seq * head_dim];
-        let mut sin = vec![0.0_f32; rows * seq * head_dim];
+        let mut cos = vec![1.0; rows * seq * head_dim];
+        let mut sin = vec![0.0; rows * seq * head_dim];
         for (token, &position) in positions.iter().enumerate() {
             for (pair, frequency) in frequencies.iter().enumerate() {
                 let (s, c) = (position as f64 * frequency).sin_cos();
                 for dimension in self.pair(pair, turned) {
-                    cos[token * head_dim + dimension] = c as f32;
-                    sin[token * head_dim + dimension] = s as f32;
+                    cos[token * head_dim + dimension] = c;
+                    sin[token * head_dim + dimension] = s;
                 }
             }
         }
-        let table = |values: Vec<f32>| {
+        let table = |values: Vec<f64>| {
             let data = TensorData::new(values, [rows, 1, seq, head_dim]);
-            Tensor::<4>::from_data(data, &x.device()).cast(x.dtype())
+            Tensor::<4>::from_data(data, (&x.device(), x.dtype()))
         };
         let (cos, sin) = (table(cos), table(sin));
         let turned = x.clone().matmul(self.quarter_turn(head_dim, &x));
