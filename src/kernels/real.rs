@@ -129,6 +129,7 @@ real!(
 /// A rational minimax approximation, odd over even, on [−4, 4]; beyond, erf is ±1 in f32.
 #[inline(always)]
 fn erf_f32<const FMA: bool>(x: f32) -> f32 {
+    let sign = x.signum();
     let x = x.clamp(-4.0, 4.0);
     let square = x * x;
     let odd = [
@@ -142,7 +143,8 @@ fn erf_f32<const FMA: bool>(x: f32) -> f32 {
     ];
     let even = [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2_f32];
     let horner = |sum: f32, coefficient: &f32| f32::fma::<FMA>(sum, square, *coefficient);
-    x * odd.iter().fold(0.0, horner) / even.iter().fold(0.0, horner)
+    let inside = x * odd.iter().fold(0.0, horner) / even.iter().fold(0.0, horner);
+    if x.abs() < 4.0 { inside } else { sign }
 }
 
 #[inline(always)]
