@@ -10,9 +10,7 @@
 //!
 //! let config = LinearAttentionConfig::new(8).with_n_heads(2).with_chunk_size(4);
 //! check_law(Law::Causality, &config); // one law
-//! # if false {
 //! check_laws(&config); // all of them
-//! # }
 //! ```
 //!
 //! Everything runs on `Device::default()`, so the environment variable `BURN_DEVICE` chooses the backend. The

@@ -33,7 +33,9 @@ impl Sequences {
         let (mut start, mut pieces_out) = (0, Vec::with_capacity(pieces.len()));
         for piece in pieces {
             let (y, after) = match *piece {
-                Piece::Forward(len) => trial.subject.forward(self.x.clone().narrow(1, start, len), None, state),
+                Piece::Forward(len) => {
+                    trial.subject.forward(self.x.clone().narrow(1, start, len), None, state)
+                }
                 Piece::Step => {
                     let state =
                         state.unwrap_or_else(|| trial.subject.init_state(self.x.dims()[0], &self.x.device()));

@@ -89,7 +89,8 @@ impl Sum {
             assert_shape!(sum, [batch, width]);
         }
         let table = |table: Tensor<2>| table.into_data().iter::<f32>().collect::<Vec<_>>();
-        let layout = segments.map(|segments| (table(segments.ids(&x.device()).float()), table(segments.mask(&x.device()))));
+        let layout = segments
+            .map(|segments| (table(segments.ids(&x.device()).float()), table(segments.mask(&x.device()))));
         let mut outputs = Vec::new();
         for t in 0..seq {
             let token = x.clone().narrow(1, t, 1).squeeze_dim::<2>(1);

@@ -1,6 +1,6 @@
 use burn_sequence::layers::{
-    AttentionConfig, LinearAttentionConfig, LstmConfig, Mamba2Config, MambaConfig, MixerConfig, ParallelConfig,
-    RetentionConfig,
+    AttentionConfig, LinearAttentionConfig, LstmConfig, Mamba2Config, MambaConfig, MixerConfig,
+    ParallelConfig, RetentionConfig,
 };
 use burn_sequence::models::{
     BackboneConfig, BlockConfig, FeedForwardConfig, HiddenWidth, NormConfig, Residual,

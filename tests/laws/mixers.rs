@@ -39,7 +39,10 @@ fn linear(feature_map: FeatureMap, normalization: Normalization) -> LinearAttent
 }
 
 fn parallel() -> ParallelConfig<MixerConfig> {
-    ParallelConfig { d_model: D_MODEL, branches: vec![attention().with_window(Some(6)).into(), mamba2().into()] }
+    ParallelConfig {
+        d_model: D_MODEL,
+        branches: vec![attention().with_window(Some(6)).into(), mamba2().into()],
+    }
 }
 
 subjects! { check_law; MixerConfig;
@@ -49,7 +52,7 @@ subjects! { check_law; MixerConfig;
     attention_alibi_window: attention().with_position(Position::Alibi).with_window(Some(7));
     attention_hard_alibi_bias: hard_alibi();
     attention_rope_window: attention().with_window(Some(3));
-    attention_window_of_one: attention().with_window(Some(1));
+    attention_nope_window_of_two: attention().with_window(Some(2)).with_position(Position::Nope);
     mamba: MambaConfig::new(D_MODEL);
     mamba_small: MambaConfig::new(D_MODEL).with_d_conv(2).with_d_state(5).with_dt_rank(Some(3)).with_expand(1);
     mamba2_default: Mamba2Config::for_width(D_MODEL);
