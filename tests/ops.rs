@@ -4,5 +4,13 @@
 #[path = "ops/support.rs"]
 mod support;
 
+#[path = "ops/activation.rs"]
+mod activation;
+#[path = "ops/attention.rs"]
+mod attention;
+#[path = "ops/causal_conv.rs"]
+mod causal_conv;
+#[path = "ops/scalar_decay.rs"]
+mod scalar_decay;
 #[path = "ops/selective_scan.rs"]
 mod selective_scan;

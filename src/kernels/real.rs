@@ -14,6 +14,27 @@ pub(crate) trait Real:
     /// place of an `f32`, four of an `f64`. Arguments beyond the range saturate to 0 and to a huge number.
     fn fast_exp<const FMA: bool>(x: Self) -> Self;
 
+    /// The error function, to about the type's precision.
+    fn erf<const FMA: bool>(x: Self) -> Self;
+
+    /// Terms of the series of `artanh` that `ln_1p` sums.
+    const LOG_TERMS: usize;
+
+    /// `ln(1 + x)` for x in [0, 1], without branches or calls: 2 artanh(x / (2 + x)).
+    #[inline(always)]
+    fn ln_1p_unit<const FMA: bool>(x: Self) -> Self {
+        let two = Self::one() + Self::one();
+        let s = x / (two + x);
+        let square = s * s;
+        let mut sum = Self::zero();
+        let mut odd = Self::from_usize(2 * Self::LOG_TERMS + 1).expect("a small number");
+        for _ in 0..=Self::LOG_TERMS {
+            sum = Self::fma::<FMA>(sum, square, Self::one() / odd);
+            odd = odd - two;
+        }
+        two * s * sum
+    }
+
     /// The elements of a contiguous Flex tensor.
     #[cfg(feature = "flex")]
     fn of_flex(tensor: &FloatTensor<burn::backend::Flex>) -> &[Self];
@@ -28,9 +49,16 @@ macro_rules! polynomial {
 }
 
 macro_rules! real {
-    ($float:ty, magic = $magic:expr, mantissa = $mantissa:expr, bias = $bias:expr,
+    ($float:ty, log_terms = $log_terms:expr, erf = $erf:ident, magic = $magic:expr, mantissa = $mantissa:expr, bias = $bias:expr,
      low = $low:expr, high = $high:expr, ln2 = ($ln2_high:expr, $ln2_low:expr), exp = [$($c:expr),*]) => {
         impl Real for $float {
+            const LOG_TERMS: usize = $log_terms;
+
+            #[inline(always)]
+            fn erf<const FMA: bool>(x: Self) -> Self {
+                $erf::<FMA>(x)
+            }
+
             #[inline(always)]
             fn fma<const FMA: bool>(a: Self, b: Self, c: Self) -> Self {
                 if FMA { a.mul_add(b, c) } else { a * b + c }
@@ -60,6 +88,8 @@ macro_rules! real {
 // Coefficients: 1/n! from the highest order down; the remainder at |r| = 0.35 is below half a unit.
 real!(
     f32,
+    log_terms = 7,
+    erf = erf_f32,
     magic = 12_582_912.0_f32,
     mantissa = 23,
     bias = 127_u32,
@@ -70,6 +100,8 @@ real!(
 );
 real!(
     f64,
+    log_terms = 17,
+    erf = erf_f64,
     magic = 6_755_399_441_055_744.0_f64,
     mantissa = 52,
     bias = 1023_u64,
@@ -94,6 +126,30 @@ real!(
     ]
 );
 
+/// A rational minimax approximation, odd over even, on [−4, 4]; beyond, erf is ±1 in f32.
+#[inline(always)]
+fn erf_f32<const FMA: bool>(x: f32) -> f32 {
+    let x = x.clamp(-4.0, 4.0);
+    let square = x * x;
+    let odd = [
+        -2.726_142e-10,
+        2.770_681_4e-8,
+        -2.101_024e-6,
+        -5.692_506_4e-5,
+        -7.349_906_3e-4,
+        -2.954_6e-3,
+        -1.609_603_3e-2_f32,
+    ];
+    let even = [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2_f32];
+    let horner = |sum: f32, coefficient: &f32| f32::fma::<FMA>(sum, square, *coefficient);
+    x * odd.iter().fold(0.0, horner) / even.iter().fold(0.0, horner)
+}
+
+#[inline(always)]
+fn erf_f64<const FMA: bool>(x: f64) -> f64 {
+    libm::erf(x)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +171,23 @@ mod tests {
         assert!(worst::<f32, true>(-86.0, 87.0) < 2e-7);
         assert!(worst::<f64, false>(-700.0, 700.0) < 1e-15);
         assert!(worst::<f64, true>(-700.0, 700.0) < 1e-15);
+    }
+
+    #[test]
+    fn erf_and_logarithm_are_accurate() {
+        for i in -60_000..=60_000 {
+            let x = f64::from(i) / 10_000.0;
+            assert!(
+                (f64::from(f32::erf::<true>(x as f32)) - libm::erf(f64::from(x as f32))).abs() < 3e-7,
+                "{x}"
+            );
+            if (0.0..=1.0).contains(&x) {
+                assert!(
+                    (f64::from(f32::ln_1p_unit::<true>(x as f32)) - f64::from(x as f32).ln_1p()).abs() < 1e-7
+                );
+                assert!((f64::ln_1p_unit::<false>(x) - x.ln_1p()).abs() < 1e-15, "{x}");
+            }
+        }
     }
 
     #[test]

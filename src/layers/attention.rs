@@ -11,7 +11,7 @@ use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use super::positions::positions;
 use crate::ops::{
     AttentionInputs, AttentionOptions, HardAlibi, HeadBias, Implementation, Position, Rope, Segments,
-    alibi_slopes, attention, rotate_rows,
+    alibi_slopes, attention, rms_norm, rotate_rows,
 };
 use crate::{Error, Result};
 
@@ -183,7 +183,7 @@ impl Attention {
             to_heads(x, width / self.config.head_dim())
         };
         let normed = |x: Tensor<4>, norm: &Option<RmsNorm>| match norm {
-            Some(norm) => norm.forward(x),
+            Some(norm) => rms_norm(x, norm.gamma.val(), norm.epsilon),
             None => x,
         };
         let turned = |x: Tensor<4>| match &self.config.position {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::mamba::check_sizes;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use super::state::{MixerState, StateMapper};
-use crate::ops::{ScalarDecayInputs, Segments, scalar_decay};
+use crate::ops::{Implementation, ScalarDecayInputs, Segments, scalar_decay};
 use crate::{Error, Result};
 
 /// What queries and keys pass through: φ.
@@ -278,7 +278,7 @@ impl LinearAttention {
             segments: segments.cloned(),
             chunk_size,
         };
-        let (mut o, matrix) = scalar_decay(inputs);
+        let (mut o, matrix) = scalar_decay(inputs, Implementation::Auto);
         if normalization == Normalization::Sum {
             let sum = o.clone().narrow(3, value_dim, 1);
             o = o.narrow(3, 0, value_dim) / (sum + 1e-6);

@@ -3,13 +3,13 @@
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::activation::silu;
 use burn::tensor::{Device, Distribution, Tensor, TensorData, assert_shape};
 
-use super::activation::softplus;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use super::state::{MixerState, StateMapper};
-use crate::ops::{Implementation, Segments, SelectiveScanInputs, causal_conv, selective_scan};
+use crate::ops::{
+    Implementation, Segments, SelectiveScanInputs, causal_conv, selective_scan, silu, softplus,
+};
 use crate::{Error, Result};
 
 /// Configuration of [`Mamba`].
@@ -207,7 +207,8 @@ impl Mamba {
         let projected = self.in_proj.forward(x);
         let [u, z] = split(projected, [d_inner, d_inner]);
         let bias = Some(self.conv_bias.val());
-        let (u, conv) = causal_conv(u, self.conv_weight.val(), bias, state.conv, segments);
+        let (u, conv) =
+            causal_conv(u, self.conv_weight.val(), bias, state.conv, segments, Implementation::Auto);
         let u = silu(u);
         let [delta, b, c] = split(self.x_proj.forward(u.clone()), [dt_rank, d_state, d_state]);
         let inputs = SelectiveScanInputs {

@@ -3,14 +3,14 @@
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::activation::silu;
 use burn::tensor::{Device, Distribution, Tensor, assert_shape};
 
-use super::activation::softplus;
 use super::mamba::{check_dt, check_sizes, conv_initializer, dt_bias, split};
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use super::state::{MixerState, StateMapper};
-use crate::ops::{ScalarDecayInputs, Segments, causal_conv, scalar_decay};
+use crate::ops::{
+    Implementation, ScalarDecayInputs, Segments, causal_conv, rms_norm, scalar_decay, silu, softplus,
+};
 use crate::{Error, Result};
 
 /// Configuration of [`Mamba2`].
@@ -207,28 +207,25 @@ impl Mamba2 {
             (self.config.d_inner(), self.config.n_heads(), self.config.conv_width());
         let [z, xbc, dt] = split(self.in_proj.forward(x), [d_inner, conv_width, n_heads]);
         let bias = Some(self.conv_bias.val());
-        let (xbc, conv) = causal_conv(xbc, self.conv_weight.val(), bias, state.conv, segments);
+        let (xbc, conv) =
+            causal_conv(xbc, self.conv_weight.val(), bias, state.conv, segments, Implementation::Auto);
         let groups = n_groups * d_state;
         let [x, b, c] = split(silu(xbc), [d_inner, groups, groups]);
 
         let x = x.reshape([batch, seq, n_heads, head_dim]);
         let dt = softplus(dt + self.dt_bias.val().unsqueeze());
         let log_decay = dt.clone() * self.a_log.val().exp().neg().unsqueeze();
-        let per_head = |x: Tensor<3>| -> Tensor<4> {
-            let grouped = x.reshape([batch, seq, n_groups, d_state]).swap_dims(1, 2);
-            let heads = [batch, n_groups, n_heads / n_groups, seq, d_state];
-            grouped.unsqueeze_dim::<5>(2).expand(heads).reshape([batch, n_heads, seq, d_state])
-        };
+        let per_group = |x: Tensor<3>| x.reshape([batch, seq, n_groups, d_state]).swap_dims(1, 2);
         let inputs = ScalarDecayInputs {
-            q: per_head(c),
-            k: per_head(b),
+            q: per_group(c),
+            k: per_group(b),
             v: (x.clone() * dt.unsqueeze_dim(3)).swap_dims(1, 2),
             log_decay: Some(log_decay.swap_dims(1, 2)),
             state: state.ssm,
             segments: segments.cloned(),
             chunk_size,
         };
-        let (y, ssm) = scalar_decay(inputs);
+        let (y, ssm) = scalar_decay(inputs, Implementation::Auto);
         let y = y.swap_dims(1, 2) + x * self.d.val().reshape([1, 1, n_heads, 1]);
         let y = self.gated_norm(y.reshape([batch, seq, d_inner]), z);
         (self.out_proj.forward(y), Mamba2State { conv, ssm })
@@ -236,11 +233,15 @@ impl Mamba2 {
 
     /// `rms_norm(y ⊙ silu(z))`, each group of channels on its own.
     fn gated_norm(&self, y: Tensor<3>, z: Tensor<3>) -> Tensor<3> {
+        let epsilon = self.config.norm_epsilon;
+        let y = y * silu(z);
+        if self.config.n_groups == 1 {
+            return rms_norm(y, self.norm_weight.val(), epsilon);
+        }
         let [batch, seq, d_inner] = y.dims();
-        let groups = self.config.n_groups;
-        let y = (y * silu(z)).reshape([batch, seq, groups, d_inner / groups]);
+        let y = y.reshape([batch, seq, self.config.n_groups, d_inner / self.config.n_groups]);
         let mean_square = y.clone().square().mean_dim(3);
-        let normed = y / (mean_square + self.config.norm_epsilon).sqrt();
+        let normed = y / (mean_square + epsilon).sqrt();
         normed.reshape([batch, seq, d_inner]) * self.norm_weight.val().unsqueeze()
     }
 }

@@ -1,6 +1,5 @@
 //! Mixers: projections, convolutions and gates around an op, one file a paper.
 
-mod activation;
 mod attention;
 mod kv_cache;
 mod linear_attention;

@@ -3,13 +3,14 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::Linear;
-use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor, TensorData, assert_shape};
 
 use super::linear_attention::{MatrixState, from_heads, narrow_linear, to_heads};
 use super::mamba::check_sizes;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
-use crate::ops::{Position, Rope, RopePairs, ScalarDecayInputs, Segments, scalar_decay};
+use crate::ops::{
+    Implementation, Position, Rope, RopePairs, ScalarDecayInputs, Segments, scalar_decay, silu,
+};
 use crate::{Error, Result};
 
 /// Configuration of [`Retention`].
@@ -138,7 +139,7 @@ impl Retention {
             segments: segments.cloned(),
             chunk_size: self.config.chunk_size,
         };
-        let (o, matrix) = scalar_decay(inputs);
+        let (o, matrix) = scalar_decay(inputs, Implementation::Auto);
         let mean_square = o.clone().square().mean_dim(3);
         let normed = from_heads(o / (mean_square + self.config.norm_epsilon).sqrt());
         let y = self.o_proj.forward(silu(self.g_proj.forward(x)) * normed);

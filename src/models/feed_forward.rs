@@ -2,10 +2,10 @@
 
 use burn::module::{Initializer, Module};
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::activation::{gelu, silu};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::ops::{gelu, silu};
 use crate::{Error, Result};
 
 /// The kind of feed-forward; in the hybrid notation `mlp`, `mlp(d_hidden=512)`, `swiglu`.

@@ -5,6 +5,7 @@ mod block;
 mod feed_forward;
 mod language_model;
 mod norm;
+pub mod pattern;
 mod saved;
 
 pub use backbone::{Backbone, BackboneConfig, BackboneState, LayerConfig};

@@ -5,6 +5,8 @@ use burn::nn::{LayerNorm, LayerNormConfig, RmsNorm, RmsNormConfig};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::ops::rms_norm;
+
 /// Which normalisation a model uses before every mixer and feed-forward, and before its head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -39,7 +41,7 @@ impl Norm {
     /// `[…, d_model]` to the same.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         match self {
-            Self::Rms(norm) => norm.forward(x),
+            Self::Rms(norm) => rms_norm(x, norm.gamma.val(), norm.epsilon),
             Self::Layer(norm) => norm.forward(x),
         }
     }

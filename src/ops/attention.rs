@@ -110,8 +110,30 @@ pub fn attention(
     implementation: Implementation,
 ) -> Tensor<4> {
     inputs.check();
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    if implementation.is_fused(&inputs.q) && inputs.oldest == 0 {
+        return fused(inputs, options);
+    }
     let _ = implementation;
     portable(inputs, options)
+}
+
+/// Layout `[batch, seq, heads, dim]`, as projections leave it: where the caller swapped axes, nothing is copied.
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+fn fused(inputs: AttentionInputs, options: &AttentionOptions) -> Tensor<4> {
+    use crate::kernels::{cpu, host};
+    let [batch, n_heads, seq, _] = inputs.q.dims();
+    let [_, _, _, value_dim] = inputs.v.dims();
+    let read = |ids: Tensor<2, Int>| ids.into_data().iter::<i32>().collect();
+    let op = cpu::attention::Attention {
+        scale: scale(&inputs, options),
+        soft_cap: options.soft_cap,
+        window: options.window,
+        bias: options.bias.clone(),
+        documents: inputs.documents.map(|(queries, keys)| (read(queries), read(keys))),
+    };
+    let arrays = [inputs.q, inputs.k, inputs.v].map(|x| x.swap_dims(1, 2).into()).into();
+    host::run(op, arrays).reshape([batch, seq, n_heads, value_dim]).swap_dims(1, 2)
 }
 
 fn scale(inputs: &AttentionInputs, options: &AttentionOptions) -> f64 {

@@ -3,6 +3,7 @@
 use burn::tensor::{Int, Tensor, TensorData, assert_shape};
 
 use super::Segments;
+use crate::kernels::Implementation;
 
 /// Convolves every channel of `x [batch, seq, channels]` with its own `d_conv` taps:
 ///
@@ -14,7 +15,8 @@ use super::Segments;
 /// `x`, the oldest first. Returns `y` as `x`, and the window after the last token. Inputs of another document
 /// count as 0; padding is on the right only.
 ///
-/// `d_conv` shifted multiply-adds, which beats a grouped convolution on every backend, in training by far.
+/// The portable form is `d_conv` shifted multiply-adds, which beats a grouped convolution on every backend, in
+/// training by far.
 ///
 /// # Panics
 ///
@@ -25,12 +27,40 @@ pub fn causal_conv(
     bias: Option<Tensor<1>>,
     window: Tensor<3>,
     segments: Option<&Segments>,
+    implementation: Implementation,
 ) -> (Tensor<3>, Tensor<3>) {
     let [batch, seq, channels] = x.dims();
     let [d_conv, _] = weight.dims();
     let past = d_conv - 1;
     assert_shape!(weight, [d_conv, channels]);
     assert_shape!(window, [batch, past, channels]);
+    if let Some(segments) = segments {
+        segments.check(batch, seq);
+    }
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    if implementation.is_fused(&x) {
+        use crate::kernels::{cpu, host};
+        let bias = bias.unwrap_or_else(|| Tensor::zeros([channels], (&x.device(), x.dtype())));
+        let op = cpu::causal_conv::CausalConv { segments: segments.cloned() };
+        let output = host::run(op, vec![x.into(), weight.into(), bias.into(), window.into()]);
+        let len = batch * seq * channels;
+        let y = output.clone().narrow(0, 0, len).reshape([batch, seq, channels]);
+        return (y, output.narrow(0, len, batch * past * channels).reshape([batch, past, channels]));
+    }
+    let _ = implementation;
+    portable(x, weight, bias, window, segments)
+}
+
+fn portable(
+    x: Tensor<3>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    window: Tensor<3>,
+    segments: Option<&Segments>,
+) -> (Tensor<3>, Tensor<3>) {
+    let [batch, seq, _] = x.dims();
+    let [d_conv, _] = weight.dims();
+    let past = d_conv - 1;
     let device = x.device();
     let inputs = if past == 0 { x } else { Tensor::cat(vec![window, x], 1) };
     let mut y = bias.map(|bias| bias.unsqueeze());
@@ -102,6 +132,6 @@ pub fn causal_conv_step(
     bias: Option<Tensor<1>>,
     window: Tensor<3>,
 ) -> (Tensor<2>, Tensor<3>) {
-    let (y, window) = causal_conv(x.unsqueeze_dim(1), weight, bias, window, None);
+    let (y, window) = causal_conv(x.unsqueeze_dim(1), weight, bias, window, None, Implementation::Auto);
     (y.squeeze_dim(1), window)
 }

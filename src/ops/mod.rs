@@ -4,6 +4,7 @@
 //! paper's loop, the oracle), a portable form in plain tensor operations for every backend, and, where the
 //! kernel exists, a fused form for the CPU backends; [`Implementation`] chooses.
 
+mod activation;
 mod attention;
 mod causal_conv;
 mod positions;
@@ -12,6 +13,7 @@ mod segments;
 mod selective_scan;
 
 pub use crate::kernels::Implementation;
+pub use activation::{gelu, rms_norm, silu, softplus};
 pub use attention::{AttentionInputs, AttentionOptions, HeadBias, attention, attention_reference};
 pub use causal_conv::{causal_conv, causal_conv_step};
 pub use positions::{HardAlibi, Position, Rope, RopePairs, alibi_slopes};

@@ -91,7 +91,10 @@ impl HardAlibi {
 
 /// A bare name stands for the kind with its defaults.
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected rope, rope(base=…, fraction=…, pairs=…), nope, alibi, hard_alibi or hard_alibi(windows=[…])"
+)]
 enum PositionNotation {
     Name(PositionName),
     Full(PositionFull),

@@ -3,6 +3,7 @@
 use burn::tensor::{Bool, Tensor, assert_shape};
 
 use super::Segments;
+use crate::kernels::Implementation;
 
 /// What a [`scalar_decay`] runs on.
 ///
@@ -10,9 +11,10 @@ use super::Segments;
 /// duality (`log_decay = Δ A`, `k = Δ B`, `q = C`, `v = x`).
 #[derive(Clone, Debug)]
 pub struct ScalarDecayInputs {
-    /// `[batch, heads, seq, key_dim]`: where a token reads.
+    /// `[batch, groups, seq, key_dim]`: where a token reads; `groups` divides `heads`, and head `h` reads group
+    /// `h · groups / heads`.
     pub q: Tensor<4>,
-    /// `[batch, heads, seq, key_dim]`: where a token writes.
+    /// `[batch, groups, seq, key_dim]`: where a token writes.
     pub k: Tensor<4>,
     /// `[batch, heads, seq, value_dim]`: what is written.
     pub v: Tensor<4>,
@@ -29,10 +31,11 @@ pub struct ScalarDecayInputs {
 
 impl ScalarDecayInputs {
     fn check(&self) {
-        let [batch, heads, seq, key_dim] = self.q.dims();
-        let [_, _, _, value_dim] = self.v.dims();
+        let [batch, groups, seq, key_dim] = self.q.dims();
+        let [_, heads, _, value_dim] = self.v.dims();
         let Self { q: _, k, v, state, segments, chunk_size, log_decay } = self;
-        assert_shape!(k, [batch, heads, seq, key_dim]);
+        assert_shape!(k, [batch, groups, seq, key_dim]);
+        assert_eq!(heads % groups, 0, "scalar_decay: {groups} groups must divide {heads} heads");
         assert_shape!(v, [batch, heads, seq, value_dim]);
         assert_shape!(state, [batch, heads, key_dim, value_dim]);
         if let Some(log_decay) = log_decay {
@@ -46,12 +49,26 @@ impl ScalarDecayInputs {
 
     /// Keys and log-decays as if there were no padding: there a token writes nothing and decays nothing.
     fn without_padding(mut self) -> Self {
-        let [batch, heads, seq, _] = self.q.dims();
+        let [batch, heads, seq, _] = self.v.dims();
         self.log_decay = self.log_decay.map(|decay| decay.expand([batch, heads, seq]));
         if let Some(segments) = self.segments.as_ref().filter(|segments| segments.has_right_padding()) {
             let mask = segments.mask(&self.k.device()).cast(self.k.dtype());
             self.k = self.k * mask.clone().unsqueeze_dims::<4>(&[1, 3]);
             self.log_decay = self.log_decay.map(|decay| decay * mask.unsqueeze_dim(1));
+        }
+        self
+    }
+
+    /// Queries and keys repeated for every head.
+    fn with_a_key_head_each(mut self) -> Self {
+        let [batch, groups, seq, key_dim] = self.q.dims();
+        let [_, heads, _, _] = self.v.dims();
+        if groups != heads {
+            let repeat = |x: Tensor<4>| {
+                let each = x.unsqueeze_dim::<5>(2).expand([batch, groups, heads / groups, seq, key_dim]);
+                each.reshape([batch, heads, seq, key_dim])
+            };
+            (self.q, self.k) = (repeat(self.q), repeat(self.k));
         }
         self
     }
@@ -75,9 +92,47 @@ impl ScalarDecayInputs {
 /// # Source
 ///
 /// arXiv 2405.21060, section 6 and listing 1; with a fixed decay arXiv 2307.08621, equation 7.
-pub fn scalar_decay(inputs: ScalarDecayInputs) -> (Tensor<4>, Tensor<4>) {
+pub fn scalar_decay(inputs: ScalarDecayInputs, implementation: Implementation) -> (Tensor<4>, Tensor<4>) {
     inputs.check();
-    let ScalarDecayInputs { q, k, v, log_decay, mut state, segments, chunk_size } = inputs.without_padding();
+    let inputs = inputs.without_padding();
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    if implementation.is_fused(&inputs.q) {
+        return fused(inputs);
+    }
+    let _ = implementation;
+    portable(inputs.with_a_key_head_each())
+}
+
+/// Layout `[batch, seq, heads, dim]`, as projections leave it: where the caller swapped axes, nothing is copied.
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+fn fused(inputs: ScalarDecayInputs) -> (Tensor<4>, Tensor<4>) {
+    use crate::kernels::{cpu, host};
+    let ScalarDecayInputs { q, k, v, log_decay, state, segments, chunk_size } = inputs;
+    let [batch, heads, seq, value_dim] = v.dims();
+    let [_, _, _, key_dim] = q.dims();
+    let log_decay = log_decay.unwrap_or_else(|| Tensor::zeros([batch, heads, seq], (&v.device(), v.dtype())));
+    let op = cpu::scalar_decay::ScalarDecay {
+        chunk_size,
+        least: LEAST_LOG_DECAY,
+        documents: segments.filter(Segments::has_resets).map(|segments| segments.id_table().into()),
+    };
+    let tokens_first = |x: Tensor<4>| x.swap_dims(1, 2).into();
+    let arrays = vec![
+        tokens_first(q),
+        tokens_first(k),
+        tokens_first(v),
+        log_decay.swap_dims(1, 2).into(),
+        state.into(),
+    ];
+    let output = host::run(op, arrays);
+    let len = batch * seq * heads * value_dim;
+    let o = output.clone().narrow(0, 0, len).reshape([batch, seq, heads, value_dim]).swap_dims(1, 2);
+    let state = output.narrow(0, len, batch * heads * key_dim * value_dim);
+    (o, state.reshape([batch, heads, key_dim, value_dim]))
+}
+
+fn portable(inputs: ScalarDecayInputs) -> (Tensor<4>, Tensor<4>) {
+    let ScalarDecayInputs { q, k, v, log_decay, mut state, segments, chunk_size } = inputs;
     let [_, _, seq, _] = q.dims();
     let device = q.device();
     let ids =
@@ -156,7 +211,7 @@ fn cumulative(x: Tensor<3>) -> Tensor<3> {
 /// If the shapes do not agree.
 pub fn scalar_decay_reference(inputs: ScalarDecayInputs) -> (Tensor<4>, Tensor<4>) {
     inputs.check();
-    let inputs = inputs.without_padding();
+    let inputs = inputs.without_padding().with_a_key_head_each();
     let [_, _, seq, _] = inputs.q.dims();
     let survival = inputs.segments.as_ref().map(|segments| super::survival(segments, &inputs.q));
     let mut state = inputs.state;

@@ -67,7 +67,7 @@ proptest! {
 
 #[test]
 fn forms_agree_in_f64() {
-    if burn::tensor::Device::default().supports_dtype(DType::F64) {
+    if crate::support::has_f64() {
         check([2, 67, 37, 4], Some(Segments::new(67, [(0, vec![30, 20]), (0, vec![67])])), DType::F64, 1e-12);
     }
 }

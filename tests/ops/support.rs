@@ -1,10 +1,15 @@
 //! Random inputs, and comparisons of values and gradients.
 
-use burn::tensor::{DType, Device, Distribution, Tensor, Tolerance};
+use burn::tensor::{DType, Device, Distribution, Gradients, Tensor, TensorData};
 
 /// The device under test, `BURN_DEVICE`'s, with gradients.
 pub fn device() -> Device {
     Device::default().autodiff()
+}
+
+/// Whether the device computes in f64.
+pub fn has_f64() -> bool {
+    Device::default().supports_dtype(DType::F64)
 }
 
 /// Uniform on [low, high), tracked.
@@ -13,6 +18,9 @@ pub fn uniform<const D: usize>(shape: [usize; D], low: f64, high: f64, dtype: DT
     tensor.cast(dtype).detach().require_grad()
 }
 
+/// Finds a gradient, if there is one.
+pub type Reader = Box<dyn Fn(&Gradients) -> Option<Vec<f64>>>;
+
 /// What a form of an op gave: outputs, and the gradients of a fixed random functional of them.
 pub struct Outcome {
     pub name: &'static str,
@@ -20,11 +28,7 @@ pub struct Outcome {
 }
 
 /// Runs `form`, contracts its outputs with fixed cotangents, and collects the gradients of `inputs`.
-pub fn outcome(
-    name: &'static str,
-    outputs: Vec<Tensor<1>>,
-    inputs: Vec<(&str, Box<dyn Fn(&burn::tensor::Gradients) -> Option<Vec<f64>>>)>,
-) -> Outcome {
+pub fn outcome(name: &'static str, outputs: Vec<Tensor<1>>, inputs: Vec<(&str, Reader)>) -> Outcome {
     let mut arrays = Vec::new();
     let mut loss: Option<Tensor<1>> = None;
     for (index, output) in outputs.into_iter().enumerate() {
@@ -32,10 +36,8 @@ pub fn outcome(
         let [len] = output.dims();
         let cotangent: Vec<f64> =
             (0..len).map(|i| ((i * 7919 + 13 * index) % 101) as f64 / 50.0 - 1.0).collect();
-        let cotangent = Tensor::<1>::from_data(
-            burn::tensor::TensorData::new(cotangent, [len]),
-            (&output.device(), output.dtype()),
-        );
+        let cotangent =
+            Tensor::<1>::from_data(TensorData::new(cotangent, [len]), (&output.device(), output.dtype()));
         let term = (output * cotangent).sum();
         loss = Some(match loss {
             Some(loss) => loss + term,
@@ -52,7 +54,7 @@ pub fn outcome(
 }
 
 /// A tensor to read the gradient of.
-pub fn wrt<const D: usize>(tensor: &Tensor<D>) -> Box<dyn Fn(&burn::tensor::Gradients) -> Option<Vec<f64>>> {
+pub fn wrt<const D: usize>(tensor: &Tensor<D>) -> Reader {
     let tensor = tensor.clone();
     Box::new(move |gradients| tensor.grad(gradients).map(read))
 }
@@ -82,5 +84,4 @@ pub fn assert_same(expected: &Outcome, actual: &Outcome, tolerance: f64) {
             );
         }
     }
-    let _ = Tolerance::<f32>::default();
 }

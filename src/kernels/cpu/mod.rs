@@ -1,6 +1,25 @@
 //! The kernels. Each splits its work by a rule that depends on the shapes alone, so that the same inputs give
 //! the same bits whatever the number of threads.
 
+pub(crate) mod attention;
+pub(crate) mod causal_conv;
+pub(crate) mod elementwise;
+mod gemm;
+pub(crate) mod rms_norm;
+pub(crate) mod scalar_decay;
 pub(crate) mod selective_scan;
 mod shared;
 mod vectorised;
+
+use super::real::Real;
+
+/// The sum of equally long vectors, in order.
+fn total<'a, F: Real>(mut parts: impl Iterator<Item = &'a Vec<F>>) -> Vec<F> {
+    let mut total = parts.next().expect("at least one part").clone();
+    for part in parts {
+        for (sum, &value) in total.iter_mut().zip(part) {
+            *sum += value;
+        }
+    }
+    total
+}

@@ -7,6 +7,7 @@
 use rayon::prelude::*;
 
 use super::shared::SharedMut;
+use super::total;
 use super::vectorised::{Work, vectorised};
 use crate::kernels::host::{Array, HostOp};
 use crate::kernels::real::Real;
@@ -415,14 +416,4 @@ impl HostOp for SelectiveScan {
             a_rows.chunks_exact(shape.d_inner * shape.d_state).map(<[F]>::to_vec).collect();
         vec![u, delta, total(rows.iter()), b, c, state]
     }
-}
-
-fn total<'a, F: Real>(mut parts: impl Iterator<Item = &'a Vec<F>>) -> Vec<F> {
-    let mut total = parts.next().expect("at least one part").clone();
-    for part in parts {
-        for (sum, &value) in total.iter_mut().zip(part) {
-            *sum += value;
-        }
-    }
-    total
 }

@@ -1,0 +1,115 @@
+//! Activations, one pass forward and one back, in place of a handful of passes over memory.
+
+use rayon::prelude::*;
+
+use super::vectorised::{Work, vectorised};
+use crate::kernels::host::{Array, HostOp};
+use crate::kernels::real::Real;
+
+/// A function of each element.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Elementwise {
+    /// `x Φ(x)`, with the exact normal distribution function.
+    Gelu,
+    /// `x σ(x)`.
+    Silu,
+    /// `ln(1 + eˣ)`.
+    Softplus,
+}
+
+/// Elements of a parallel task.
+const CHUNK: usize = 1 << 14;
+
+impl Elementwise {
+    /// The function and its derivative.
+    #[inline(always)]
+    fn apply<F: Real, const FMA: bool>(self, x: F) -> (F, F) {
+        let one = F::one();
+        match self {
+            Self::Gelu => {
+                let half = F::from_f64(0.5).expect("a constant");
+                let distribution = half
+                    * (one
+                        + F::erf::<FMA>(
+                            x * F::from_f64(std::f64::consts::FRAC_1_SQRT_2).expect("a constant"),
+                        ));
+                // 1/√(2π)
+                let scale = F::from_f64(0.398_942_280_401_432_7).expect("a constant");
+                let density = scale * F::fast_exp::<FMA>(-half * x * x);
+                (x * distribution, F::fma::<FMA>(x, density, distribution))
+            }
+            Self::Silu => {
+                let sigmoid = one / (one + F::fast_exp::<FMA>(-x));
+                let y = x * sigmoid;
+                (y, F::fma::<FMA>(y, one - sigmoid, sigmoid))
+            }
+            Self::Softplus => {
+                let tail = F::fast_exp::<FMA>(-x.abs());
+                let positive = if x > F::zero() { x } else { F::zero() };
+                let sigmoid = one / (one + F::fast_exp::<FMA>(-x));
+                (positive + F::ln_1p_unit::<FMA>(tail), sigmoid)
+            }
+        }
+    }
+}
+
+struct Map<'a, F> {
+    function: Elementwise,
+    x: &'a [F],
+    /// Multiplies the derivative; `None`: the function itself is wanted.
+    grad: Option<&'a [F]>,
+    out: &'a mut [F],
+}
+
+impl<F: Real> Map<'_, F> {
+    /// The match on the function stands outside the loops, so that each loop is one function.
+    #[inline(always)]
+    fn with<const FMA: bool>(self, function: Elementwise) {
+        match self.grad {
+            None => {
+                for (out, &x) in self.out.iter_mut().zip(self.x) {
+                    *out = function.apply::<F, FMA>(x).0;
+                }
+            }
+            Some(grad) => {
+                for ((out, &x), &grad) in self.out.iter_mut().zip(self.x).zip(grad) {
+                    *out = grad * function.apply::<F, FMA>(x).1;
+                }
+            }
+        }
+    }
+}
+
+impl<F: Real> Work for Map<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        match self.function {
+            Elementwise::Gelu => self.with::<FMA>(Elementwise::Gelu),
+            Elementwise::Silu => self.with::<FMA>(Elementwise::Silu),
+            Elementwise::Softplus => self.with::<FMA>(Elementwise::Softplus),
+        }
+    }
+}
+
+impl HostOp for Elementwise {
+    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], _: bool) -> (Vec<F>, Vec<F>) {
+        let x = inputs[0].data;
+        let mut y = vec![F::zero(); x.len()];
+        y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(out, x)| {
+            vectorised(Map { function: *self, x, grad: None, out });
+        });
+        (y, Vec::new())
+    }
+
+    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], _: &[F], grad: &[F]) -> Vec<Vec<F>> {
+        let x = inputs[0].data;
+        let mut dx = vec![F::zero(); x.len()];
+        let chunks = x.par_chunks(CHUNK).zip(grad.par_chunks(CHUNK));
+        dx.par_chunks_mut(CHUNK).zip(chunks).for_each(|(out, (x, grad))| {
+            vectorised(Map { function: *self, x, grad: Some(grad), out });
+        });
+        vec![dx]
+    }
+}

@@ -1,0 +1,61 @@
+//! Activations and normalisation, fused on the CPU: between the mixers they take more time than the mixers.
+
+use burn::tensor::activation::relu;
+use burn::tensor::{Tensor, assert_shape};
+
+use crate::kernels::Implementation;
+
+/// `x Φ(x)`, with the exact normal distribution function (arXiv 1606.08415).
+pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    if Implementation::Auto.is_fused(&x) {
+        return elementwise(x, crate::kernels::cpu::elementwise::Elementwise::Gelu);
+    }
+    burn::tensor::activation::gelu(x)
+}
+
+/// `x σ(x)` (arXiv 1702.03118).
+pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    if Implementation::Auto.is_fused(&x) {
+        return elementwise(x, crate::kernels::cpu::elementwise::Elementwise::Silu);
+    }
+    burn::tensor::activation::silu(x)
+}
+
+/// `ln(1 + eˣ)`, without overflow: `max(x, 0) + ln(1 + e^(−|x|))`.
+pub fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    if Implementation::Auto.is_fused(&x) {
+        return elementwise(x, crate::kernels::cpu::elementwise::Elementwise::Softplus);
+    }
+    relu(x.clone()) + x.abs().neg().exp().log1p()
+}
+
+/// `x / √(mean(x²) + ε) ⊙ gamma` over the last axis, `x [.., width]`, `gamma [width]` (arXiv 1910.07467, equation 4).
+///
+/// # Panics
+///
+/// If the widths differ.
+pub fn rms_norm<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, epsilon: f64) -> Tensor<D> {
+    let [width] = gamma.dims();
+    assert_shape!(x, [.., width]);
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    if Implementation::Auto.is_fused(&x) {
+        use crate::kernels::{cpu, host};
+        let dims = x.dims();
+        let op = cpu::rms_norm::RmsNorm { epsilon };
+        return host::run(op, vec![x.into(), gamma.into()]).reshape(dims);
+    }
+    let mean_square = x.clone().square().mean_dim(D - 1);
+    x / (mean_square + epsilon).sqrt() * gamma.unsqueeze()
+}
+
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+fn elementwise<const D: usize>(
+    x: Tensor<D>,
+    function: crate::kernels::cpu::elementwise::Elementwise,
+) -> Tensor<D> {
+    let dims = x.dims();
+    crate::kernels::host::run(function, vec![x.into()]).reshape(dims)
+}

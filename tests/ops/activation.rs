@@ -1,0 +1,59 @@
+use burn::tensor::{DType, Tensor, activation};
+use burn_sequence::ops::{gelu, rms_norm, silu, softplus};
+
+use crate::support::{assert_same, has_f64, outcome, uniform, wrt};
+
+type Function = fn(Tensor<2>) -> Tensor<2>;
+
+fn check(dtype: DType, tolerance: f64) {
+    let functions: [(Function, Function); 3] =
+        [(activation::gelu, gelu), (activation::silu, silu), (|x| activation::softplus(x, 1.0), softplus)];
+    for (expected, actual) in functions {
+        let x = uniform([7, 33], -6.0, 6.0, dtype);
+        let run = |name, f: Function| outcome(name, vec![f(x.clone()).flatten(0, 1)], vec![("x", wrt(&x))]);
+        assert_same(&run("burn", expected), &run("ours", actual), tolerance);
+    }
+}
+
+#[test]
+fn activations_are_burns() {
+    check(DType::F32, 2e-6);
+    if has_f64() {
+        check(DType::F64, 1e-10);
+    }
+}
+
+#[test]
+fn activations_are_finite_far_out() {
+    for value in [-1e30, -200.0, 200.0, 1e30] {
+        let x = Tensor::<1>::from_data([value], &crate::support::device());
+        for y in [gelu(x.clone()), silu(x.clone()), softplus(x)] {
+            let y = y.into_scalar::<f64>();
+            assert!(
+                y.is_finite() && (y - f64::max(value, 0.0)).abs() <= 1e-6 * f64::max(value, 1.0),
+                "{value}: {y}"
+            );
+        }
+    }
+}
+
+#[test]
+fn rms_norm_is_its_formula() {
+    for (dtype, tolerance) in [(DType::F32, 2e-5), (DType::F64, 1e-12)] {
+        if dtype == DType::F64 && !has_f64() {
+            continue;
+        }
+        for width in [5, 32, 77] {
+            let (x, gamma) = (uniform([3, 50, width], -2.0, 2.0, dtype), uniform([width], 0.5, 1.5, dtype));
+            let formula = |x: Tensor<3>| {
+                let rms = (x.clone().square().mean_dim(2) + 1e-3).sqrt();
+                x / rms * gamma.clone().unsqueeze()
+            };
+            let inputs = || vec![("x", wrt(&x)), ("gamma", wrt(&gamma))];
+            let expected = outcome("formula", vec![formula(x.clone()).flatten(0, 2)], inputs());
+            let actual =
+                outcome("ours", vec![rms_norm(x.clone(), gamma.clone(), 1e-3).flatten(0, 2)], inputs());
+            assert_same(&expected, &actual, tolerance);
+        }
+    }
+}

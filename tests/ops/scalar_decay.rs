@@ -1,0 +1,97 @@
+use burn::tensor::{DType, Tensor};
+use burn_sequence::ops::{Implementation, ScalarDecayInputs, Segments, scalar_decay, scalar_decay_reference};
+use proptest::prelude::*;
+
+use crate::support::{Outcome, assert_same, has_f64, outcome, uniform, wrt};
+
+struct Sizes {
+    groups: usize,
+    heads: usize,
+    seq: usize,
+    chunk_size: usize,
+    segments: Option<Segments>,
+    decays: bool,
+}
+
+fn inputs(sizes: Sizes, dtype: DType) -> ScalarDecayInputs {
+    let Sizes { groups, heads, seq, chunk_size, segments, decays } = sizes;
+    let (batch, key_dim, value_dim) = (2, 3, 5);
+    ScalarDecayInputs {
+        q: uniform([batch, groups, seq, key_dim], -1.0, 1.0, dtype),
+        k: uniform([batch, groups, seq, key_dim], -1.0, 1.0, dtype),
+        v: uniform([batch, heads, seq, value_dim], -1.0, 1.0, dtype),
+        log_decay: decays.then(|| uniform([batch, heads, seq], -1.0, 0.0, dtype)),
+        state: uniform([batch, heads, key_dim, value_dim], -1.0, 1.0, dtype),
+        segments,
+        chunk_size,
+    }
+}
+
+fn run(
+    name: &'static str,
+    inputs: &ScalarDecayInputs,
+    form: impl Fn(ScalarDecayInputs) -> (Tensor<4>, Tensor<4>),
+) -> Outcome {
+    let (o, state) = form(inputs.clone());
+    let ScalarDecayInputs { q, k, v, log_decay, state: before, .. } = inputs;
+    let mut arrays = vec![("q", wrt(q)), ("k", wrt(k)), ("v", wrt(v)), ("state", wrt(before))];
+    arrays.extend(log_decay.as_ref().map(|log_decay| ("log_decay", wrt(log_decay))));
+    outcome(name, vec![o.flatten(0, 3), state.flatten(0, 3)], arrays)
+}
+
+fn check(inputs: &ScalarDecayInputs, tolerance: f64) {
+    let reference = run("reference", inputs, scalar_decay_reference);
+    let portable = run("portable", inputs, |inputs| scalar_decay(inputs, Implementation::Portable));
+    let fused = run("fused", inputs, |inputs| scalar_decay(inputs, Implementation::Auto));
+    assert_same(&reference, &portable, tolerance);
+    assert_same(&reference, &fused, tolerance);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn forms_agree(seq in 1_usize..40, chunk_size in 1_usize..20, grouped: bool, decays: bool) {
+        let groups = if grouped { 2 } else { 4 };
+        let sizes = Sizes { groups, heads: 4, seq, chunk_size, segments: None, decays };
+        check(&inputs(sizes, DType::F32), 5e-5);
+    }
+
+    #[test]
+    fn forms_agree_on_documents(
+        lengths in prop::collection::vec(1_usize..12, 1..5),
+        padding in 0_usize..4,
+        chunk_size in 1_usize..20,
+        decays: bool,
+    ) {
+        let seq = lengths.iter().sum::<usize>() + padding;
+        let segments = Some(Segments::new(seq, [(0, lengths), (0, vec![seq])]));
+        let sizes = Sizes { groups: 1, heads: 2, seq, chunk_size, segments, decays };
+        check(&inputs(sizes, DType::F32), 5e-5);
+    }
+}
+
+#[test]
+fn forms_agree_in_f64() {
+    if has_f64() {
+        let segments = Some(Segments::new(33, [(0, vec![10, 20]), (0, vec![33])]));
+        let sizes = Sizes { groups: 2, heads: 4, seq: 33, chunk_size: 8, segments, decays: true };
+        check(&inputs(sizes, DType::F64), 1e-12);
+    }
+}
+
+#[test]
+fn saturated_decays_stay_exact() {
+    let sizes = Sizes { groups: 1, heads: 2, seq: 20, chunk_size: 8, segments: None, decays: true };
+    let mut inputs = inputs(sizes, DType::F32);
+    // Every third token forgets everything, the others nothing.
+    let log_decay: Vec<f32> = (0..80).map(|t| if t % 3 == 0 { -1e30 } else { 0.0 }).collect();
+    let log_decay = Tensor::<1>::from_data(&log_decay[..], &crate::support::device());
+    inputs.log_decay = Some(log_decay.reshape([2, 2, 20]));
+    let (expected, _) = scalar_decay_reference(inputs.clone());
+    for implementation in [Implementation::Portable, Implementation::Auto] {
+        let (actual, _) = scalar_decay(inputs.clone(), implementation);
+        let far = (expected.clone() - actual).abs().max().into_scalar::<f32>();
+        assert!(far < 1e-5, "{implementation:?}: {far}");
+    }
+}
