@@ -12,6 +12,8 @@ pub mod models;
 pub mod ops;
 pub mod tasks;
 #[cfg(feature = "autodiff")]
+pub mod testing;
+#[cfg(feature = "autodiff")]
 pub mod training;
 
 pub use error::{Error, Result};

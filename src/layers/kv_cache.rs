@@ -38,11 +38,15 @@ impl KvCache {
         Self { keys: empty.clone(), values: empty, len: 0, oldest: 0, window, seen: vec![0; batch] }
     }
 
-    /// A cache that holds these columns, in order of age: the last that the window needs.
+    /// A cache that holds these columns, in order of age: the last that a row has seen and the window needs.
+    ///
+    /// Older columns are padding or of earlier documents in every row; they would count as memory.
     pub(crate) fn of(keys: Tensor<4>, values: Tensor<4>, window: Option<usize>, seen: Vec<usize>) -> Self {
         let [_, _, columns, _] = keys.dims();
-        let len = window.unwrap_or(columns).min(columns);
-        let last = |x: Tensor<4>| if len < columns { x.narrow(2, columns - len, len) } else { x };
+        let longest = seen.iter().copied().max().unwrap_or(0);
+        let len = window.unwrap_or(columns).min(columns).min(longest);
+        let room = len.max(1);
+        let last = |x: Tensor<4>| if room < columns { x.narrow(2, columns - room, room) } else { x };
         Self { keys: last(keys), values: last(values), len, oldest: 0, window, seen }
     }
 

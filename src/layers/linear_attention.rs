@@ -3,7 +3,7 @@
 use burn::config::Config;
 use burn::module::{Initializer, Module};
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::activation::{elu, relu};
+use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, assert_shape};
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +40,9 @@ impl FeatureMap {
     /// φ over the last axis.
     pub fn apply(self, x: Tensor<4>) -> Tensor<4> {
         match self {
-            Self::Elu => elu(x, 1.0) + 1.0,
+            // Not `elu(x) + 1`: its backward multiplies 0 by the eˣ of the branch that was not taken, NaN from
+            // x = 89 on.
+            Self::Elu => relu(x.clone()) + x.clamp_max(0.0).exp(),
             Self::Relu => relu(x),
             Self::Identity => x,
             Self::Taylor => {

@@ -1,0 +1,67 @@
+use burn_sequence::layers::{
+    AttentionConfig, BuildMixer, FeatureMap, LinearAttentionConfig, LstmConfig, Mamba2Config, MambaConfig,
+    MixerConfig, Normalization, ParallelConfig, RetentionConfig,
+};
+use burn_sequence::ops::{HardAlibi, Position, Rope, RopePairs};
+use burn_sequence::testing::{Law, check_law};
+
+const D_MODEL: usize = 16;
+
+fn attention() -> AttentionConfig {
+    AttentionConfig::new(D_MODEL).with_n_heads(4)
+}
+
+fn grouped() -> AttentionConfig {
+    let rope = Rope { fraction: 0.5, pairs: RopePairs::Interleaved, ..Rope::default() };
+    attention()
+        .with_n_kv_heads(Some(2))
+        .with_head_dim(Some(8))
+        .with_position(Position::Rope(rope))
+        .with_qk_norm(true)
+        .with_soft_cap(Some(5.0))
+}
+
+fn hard_alibi() -> AttentionConfig {
+    attention().with_position(Position::HardAlibi(HardAlibi { windows: vec![1, 3] })).with_bias(true)
+}
+
+fn mamba2() -> Mamba2Config {
+    Mamba2Config::new(D_MODEL).with_d_state(6).with_head_dim(8).with_chunk_size(4)
+}
+
+fn linear(feature_map: FeatureMap, normalization: Normalization) -> LinearAttentionConfig {
+    LinearAttentionConfig::new(D_MODEL)
+        .with_n_heads(2)
+        .with_key_dim(Some(4))
+        .with_feature_map(feature_map)
+        .with_normalization(normalization)
+        .with_chunk_size(5)
+}
+
+fn parallel() -> ParallelConfig<MixerConfig> {
+    ParallelConfig {
+        d_model: D_MODEL,
+        branches: vec![attention().with_window(Some(6)).into(), mamba2().into()],
+    }
+}
+
+subjects! { check_law; MixerConfig;
+    attention_rope: attention();
+    attention_grouped_partial_rope_norm_cap: grouped();
+    attention_multi_query_nope: attention().with_n_kv_heads(Some(1)).with_position(Position::Nope);
+    attention_alibi_window: attention().with_position(Position::Alibi).with_window(Some(7));
+    attention_hard_alibi_bias: hard_alibi();
+    attention_rope_window: attention().with_window(Some(3));
+    attention_nope_window_of_two: attention().with_window(Some(2)).with_position(Position::Nope);
+    mamba: MambaConfig::new(D_MODEL);
+    mamba_small: MambaConfig::new(D_MODEL).with_d_conv(2).with_d_state(5).with_dt_rank(Some(3)).with_expand(1);
+    mamba2_default: Mamba2Config::for_width(D_MODEL);
+    mamba2_groups: mamba2().with_n_groups(2).with_d_conv(2);
+    linear_elu: linear(FeatureMap::Elu, Normalization::Sum);
+    linear_relu: linear(FeatureMap::Relu, Normalization::Sum);
+    linear_identity: linear(FeatureMap::Identity, Normalization::None);
+    linear_taylor: linear(FeatureMap::Taylor, Normalization::Sum);
+    retention: RetentionConfig::new(D_MODEL).with_n_heads(4).with_chunk_size(4);
+    lstm: LstmConfig::new(D_MODEL);
+    parallel_attention_mamba2: parallel();
+}
