@@ -11,11 +11,12 @@ pub(crate) mod host;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod real;
 
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 use burn::tensor::{DType, Tensor};
 
 /// Which implementation of an op runs.
 ///
-/// Nothing switches algorithm silently by length: [`Backend::Auto`](Implementation::Auto) looks only at the
+/// Nothing switches algorithm silently by length: [`Auto`](Implementation::Auto) looks only at the
 /// device and the dtype.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Implementation {
@@ -26,6 +27,7 @@ pub enum Implementation {
     Portable,
 }
 
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 impl Implementation {
     /// Whether the fused host kernels serve this tensor.
     pub(crate) fn is_fused<const D: usize>(self, tensor: &Tensor<D>) -> bool {
@@ -33,6 +35,7 @@ impl Implementation {
     }
 }
 
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 fn on_host<const D: usize>(tensor: &Tensor<D>) -> bool {
     use burn::backend::DispatchDevice;
     let device = tensor.device().inner();

@@ -3,6 +3,7 @@
 use burn::tensor::activation::relu;
 use burn::tensor::{Tensor, assert_shape};
 
+#[cfg(any(feature = "flex", feature = "ndarray"))]
 use crate::kernels::Implementation;
 
 /// `x Φ(x)`, with the exact normal distribution function (arXiv 1606.08415).
