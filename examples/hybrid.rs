@@ -1,13 +1,10 @@
 //! A custom hybrid: a mixer of your own beside the crate's, trained, saved, loaded and decoded.
-//!
-//! ```text
-//! cargo run --release --example hybrid
-//! ```
+//! `cargo run --release --example hybrid`
 #![recursion_limit = "256"]
 
 use burn::config::Config;
-use burn::module::{Module, Param};
-use burn::tensor::{Device, Distribution, Tensor, activation::sigmoid};
+use burn::module::{Initializer, Module, Param};
+use burn::tensor::{Device, Tensor, activation::sigmoid};
 use burn_sequence::generation::GenerateOptions;
 use burn_sequence::layers::*;
 use burn_sequence::models::{LanguageModel, LanguageModelConfig};
@@ -37,8 +34,8 @@ impl SequenceMixer for Ema {
         &self,
         x: Tensor<3>,
         segments: Option<&Segments>,
-        state: Option<EmaState>,
-    ) -> (Tensor<3>, EmaState) {
+        state: Option<Tensor<2>>,
+    ) -> (Tensor<3>, Tensor<2>) {
         forward_by_steps(self, x, segments, state)
     }
 
@@ -65,13 +62,7 @@ impl BuildMixer for EmaConfig {
     }
 
     fn build(&self, device: &Device) -> Ema {
-        Ema {
-            logit: Param::from_tensor(Tensor::random(
-                [self.d_model],
-                Distribution::Uniform(-2.0, 2.0),
-                device,
-            )),
-        }
+        Ema { logit: Initializer::Uniform { min: -2.0, max: 2.0 }.init([self.d_model], device) }
     }
 }
 

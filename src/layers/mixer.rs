@@ -159,7 +159,7 @@ macro_rules! mixers {
 
             impl MixerState for $State {
                 fn map<M: StateMapper>(self, mapper: &mut M) -> Self {
-                    match self { $( Self::$Variant(state) => Self::$Variant(state.map(mapper)), )+ }
+                    match self { $( Self::$Variant(state) => Self::$Variant(MixerState::map(state, mapper)), )+ }
                 }
             }
 
