@@ -115,7 +115,7 @@ impl Lstm {
         let Some(segments) = segments else { return self.run(x, state) };
         let [_, seq, _] = x.dims();
         // Column t of row b: 1 where the earlier state counts, and 1 where there is a token.
-        let survival = crate::ops::survival(segments, &x);
+        let survival = segments.survival(&x.device()).cast(x.dtype());
         let mask = segments.mask(&x.device()).cast(x.dtype());
         let mut outputs = Vec::with_capacity(seq);
         for t in 0..seq {

@@ -67,12 +67,14 @@ pub trait BuildMixer:
     /// The width of the model this was made for.
     fn d_model(&self) -> usize;
 
-    /// Whether such a mixer can be built.
+    /// Whether such a mixer can be built; every one, unless this is overridden.
     ///
     /// # Errors
     ///
     /// [`Error::Config`](crate::Error::Config), naming the option, what it is and what it must be.
-    fn check(&self) -> Result<()>;
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Builds the mixer, with freshly initialised parameters.
     ///
@@ -157,7 +159,7 @@ macro_rules! mixers {
 
             impl MixerState for $State {
                 fn map<M: StateMapper>(self, mapper: &mut M) -> Self {
-                    match self { $( Self::$Variant(state) => Self::$Variant(state.map(mapper)), )+ }
+                    match self { $( Self::$Variant(state) => Self::$Variant(MixerState::map(state, mapper)), )+ }
                 }
             }
 

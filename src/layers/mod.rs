@@ -1,6 +1,7 @@
 //! Mixers: projections, convolutions and gates around an op, one file a paper.
 
 mod attention;
+mod by_steps;
 mod kv_cache;
 mod linear_attention;
 mod lstm;
@@ -13,6 +14,7 @@ mod retention;
 mod state;
 
 pub use attention::{Attention, AttentionConfig};
+pub use by_steps::forward_by_steps;
 pub use kv_cache::KvCache;
 pub use linear_attention::{FeatureMap, LinearAttention, LinearAttentionConfig, MatrixState, Normalization};
 pub use lstm::{Lstm, LstmConfig, LstmState};

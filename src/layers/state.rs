@@ -71,6 +71,13 @@ pub trait MixerState: Clone + std::fmt::Debug + Send + 'static {
     }
 }
 
+/// A state that is one tensor, the batch its first axis.
+impl<const D: usize> MixerState for Tensor<D> {
+    fn map<M: StateMapper>(self, mapper: &mut M) -> Self {
+        mapper.tensor("state", self)
+    }
+}
+
 /// Visits and replaces the parts of a [`MixerState`].
 pub trait StateMapper {
     /// A tensor.

@@ -21,16 +21,3 @@ pub use scalar_decay::{ScalarDecayInputs, scalar_decay, scalar_decay_reference, 
 pub use segments::Segments;
 pub(crate) use segments::rotate_rows;
 pub use selective_scan::{SelectiveScanInputs, selective_scan, selective_scan_reference};
-
-use burn::tensor::{Tensor, TensorData};
-
-/// `[batch, seq]`, 0 where a document other than a row's first begins and 1 elsewhere; device and dtype of
-/// `like`.
-pub(crate) fn survival<const D: usize>(segments: &Segments, like: &Tensor<D>) -> Tensor<2> {
-    let values: Vec<f32> = (0..segments.batch())
-        .flat_map(|row| segments.resets(row))
-        .map(|reset| f32::from(u8::from(!reset)))
-        .collect();
-    let data = TensorData::new(values, [segments.batch(), segments.seq()]);
-    Tensor::<2>::from_data(data, &like.device()).cast(like.dtype())
-}

@@ -213,7 +213,8 @@ pub fn scalar_decay_reference(inputs: ScalarDecayInputs) -> (Tensor<4>, Tensor<4
     inputs.check();
     let inputs = inputs.without_padding().with_a_key_head_each();
     let [_, _, seq, _] = inputs.q.dims();
-    let survival = inputs.segments.as_ref().map(|segments| super::survival(segments, &inputs.q));
+    let survival =
+        inputs.segments.as_ref().map(|segments| segments.survival(&inputs.q.device()).cast(inputs.q.dtype()));
     let mut state = inputs.state;
     let mut outputs = Vec::with_capacity(seq);
     for t in 0..seq {

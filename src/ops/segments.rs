@@ -212,6 +212,14 @@ impl Segments {
         Tensor::from_data(TensorData::new(mask, [self.batch(), self.seq]), device)
     }
 
+    /// `[batch, seq]`, 0 at tokens that begin a document other than a row's first, and 1 elsewhere: what the state
+    /// before a token is multiplied by.
+    pub fn survival(&self, device: &Device) -> Tensor<2> {
+        let survives = |reset: bool| f32::from(u8::from(!reset));
+        let values: Vec<f32> = (0..self.batch()).flat_map(|row| self.resets(row)).map(survives).collect();
+        Tensor::from_data(TensorData::new(values, [self.batch(), self.seq]), device)
+    }
+
     /// For every row, the position of every token within its document; `earlier` tokens of the first document of
     /// each row came in earlier calls.
     pub(crate) fn position_table(&self, earlier: &[usize]) -> Vec<usize> {

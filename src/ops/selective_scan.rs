@@ -60,7 +60,7 @@ impl SelectiveScanInputs {
     /// `[batch, seq, 1, 1]`, 0 where a document begins and 1 elsewhere; `None` where none does.
     fn survival(&self) -> Option<Tensor<4>> {
         let segments = self.segments.as_ref().filter(|segments| segments.has_resets())?;
-        Some(super::survival(segments, &self.u).unsqueeze_dims(&[2, 3]))
+        Some(segments.survival(&self.u.device()).cast(self.u.dtype()).unsqueeze_dims(&[2, 3]))
     }
 }
 

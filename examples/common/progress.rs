@@ -1,0 +1,75 @@
+//! What a run shows while it trains: a bar on a terminal, plain lines elsewhere; Ctrl-C ends it in good order.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn_sequence::training::{CurvePoint, Observer, StepReport};
+use indicatif::{ProgressBar, ProgressStyle};
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Makes Ctrl-C end the run after the current step; a second one ends the program.
+pub fn catch_interrupts() {
+    let caught = ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+        eprintln!("\ninterrupted: saving after this step (again to end at once)");
+    });
+    if let Err(problem) = caught {
+        eprintln!("Ctrl-C will end the program at once: {problem}");
+    }
+}
+
+/// Whether Ctrl-C was pressed.
+pub fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
+}
+
+/// Shows one run.
+pub struct Progress {
+    title: String,
+    bar: ProgressBar,
+    accuracy: f64,
+    last_line: usize,
+}
+
+impl Progress {
+    /// A bar for a run of `steps` steps.
+    pub fn new(title: &str, steps: usize) -> Self {
+        let style = ProgressStyle::with_template("{prefix:28} {bar:24} {pos}/{len} {msg} [{elapsed}<{eta}]");
+        let bar = ProgressBar::new(steps as u64).with_style(style.expect("a valid template"));
+        bar.set_prefix(title.to_string());
+        Self { title: title.into(), bar, accuracy: 0.0, last_line: 0 }
+    }
+
+    /// Leaves the finished bar on the screen.
+    pub fn finish(&self) {
+        self.bar.abandon();
+    }
+}
+
+impl Observer for Progress {
+    fn on_step(&mut self, report: &StepReport) -> ControlFlow<()> {
+        // The accuracy of a step alone jumps about.
+        self.accuracy += (report.accuracy - self.accuracy) / 20.0_f64.min(report.step as f64);
+        let message = format!("loss {:.3} accuracy {:.3}", report.loss, self.accuracy);
+        let every = (report.steps / 10).max(1);
+        if !self.bar.is_hidden() {
+            self.bar.set_message(message);
+            self.bar.set_position(report.step as u64);
+        } else if report.step / every > self.last_line {
+            self.last_line = report.step / every;
+            let seconds = report.elapsed.as_secs_f64();
+            println!("{}: step {}/{} {message} ({seconds:.0} s)", self.title, report.step, report.steps);
+        }
+        if interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn on_evaluation(&mut self, point: &CurvePoint) {
+        if self.bar.is_hidden() {
+            let (examples, accuracy) = (point.examples, point.string_accuracy);
+            println!("{}: {examples} examples seen, string accuracy {accuracy:.3}", self.title);
+        }
+    }
+}

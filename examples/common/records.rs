@@ -1,0 +1,93 @@
+//! Results as JSON lines: appended whole, read back to plot again or to skip what is done.
+
+use std::path::{Path, PathBuf};
+
+use burn_sequence::{Error, Result};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// One model, seed and test length.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    pub experiment: String,
+    pub model: String,
+    pub pattern: String,
+    pub d_model: usize,
+    pub params: usize,
+    /// Bytes the model carries past the separator, at this length.
+    pub state_bytes: usize,
+    pub seed: u64,
+    pub lr: f64,
+    pub packing: String,
+    pub steps: usize,
+    pub examples: usize,
+    /// The longest length trained on.
+    pub train_len: usize,
+    pub test_len: usize,
+    pub strings: usize,
+    pub string_accuracy: f64,
+    pub char_accuracy: f64,
+    /// Of training.
+    pub seconds: f64,
+    pub version: String,
+}
+
+/// A point of the learning curve of one model and seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CurveRecord {
+    pub experiment: String,
+    pub model: String,
+    pub seed: u64,
+    pub step: usize,
+    pub examples: usize,
+    pub loss: f64,
+    pub string_accuracy: f64,
+    pub char_accuracy: f64,
+}
+
+/// A file of records, rewritten whole under a temporary name at every change.
+pub struct Records<R> {
+    path: PathBuf,
+    pub records: Vec<R>,
+}
+
+impl<R: Serialize + DeserializeOwned + Clone> Records<R> {
+    /// Opens the file, reading what it holds if `keep`; makes its folder, so that a place that cannot be written is
+    /// known before anything is trained.
+    pub fn open(path: &Path, keep: bool) -> Result<Self> {
+        let io = |source| Error::Io { path: path.into(), source };
+        let folder = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder).map_err(io)?;
+        let mut records = Vec::new();
+        if keep && path.exists() {
+            for (index, line) in std::fs::read_to_string(path).map_err(io)?.lines().enumerate() {
+                let record = serde_json::from_str(line).map_err(|problem| Error::File {
+                    path: path.into(),
+                    problem: format!("line {}: {problem}; remove the line or the file", index + 1),
+                })?;
+                records.push(record);
+            }
+        }
+        let records = Self { path: path.into(), records };
+        records.write()?;
+        Ok(records)
+    }
+
+    /// Adds records.
+    pub fn extend(&mut self, records: impl IntoIterator<Item = R>) -> Result<()> {
+        self.records.extend(records);
+        self.write()
+    }
+
+    fn write(&self) -> Result<()> {
+        let mut text = String::new();
+        for record in &self.records {
+            text.push_str(&serde_json::to_string(record).expect("a record is plain data"));
+            text.push('\n');
+        }
+        let io = |source| Error::Io { path: self.path.clone(), source };
+        let temporary = self.path.with_extension("jsonl.tmp");
+        std::fs::write(&temporary, text).map_err(io)?;
+        std::fs::rename(&temporary, &self.path).map_err(io)
+    }
+}
