@@ -146,7 +146,7 @@ impl BuildMixer for Mamba2Config {
     /// Heads of 64 dimensions, or fewer where `d_inner` is no multiple of 64.
     fn for_width(d_model: usize) -> Self {
         let config = Self::new(d_model);
-        let head_dim = [64, 32, 16, 8, 4, 2, 1].into_iter().find(|dim| config.d_inner() % dim == 0);
+        let head_dim = [64, 32, 16, 8, 4, 2, 1].into_iter().find(|dim| config.d_inner().is_multiple_of(*dim));
         config.with_head_dim(head_dim.expect("1 divides everything"))
     }
 
@@ -171,7 +171,7 @@ impl BuildMixer for Mamba2Config {
             let problem = format!("mamba2: head_dim ({head_dim}) must divide expand · d_model ({d_inner})");
             return Err(Error::Config(problem));
         }
-        if self.n_heads() % n_groups != 0 {
+        if !self.n_heads().is_multiple_of(n_groups) {
             let n_heads = self.n_heads();
             return Err(Error::Config(format!(
                 "mamba2: n_groups ({n_groups}) must divide the heads ({n_heads})"

@@ -137,9 +137,12 @@ impl StateMapper for Detach {
     }
 }
 
+/// What a safetensors file says of a tensor.
+type Entry = (Dtype, Vec<usize>, Vec<u8>);
+
 #[derive(Default)]
 struct Collect {
-    entries: Vec<(String, (Dtype, Vec<usize>, Vec<u8>))>,
+    entries: Vec<(String, Entry)>,
     scope: Vec<String>,
 }
 

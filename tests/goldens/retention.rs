@@ -1,6 +1,6 @@
 use burn::tensor::{DType, Tensor};
 use burn_sequence::layers::RetentionConfig;
-use burn_sequence::ops::{ScalarDecayInputs, scalar_decay, scalar_decay_reference};
+use burn_sequence::ops::{Implementation, ScalarDecayInputs, scalar_decay, scalar_decay_reference};
 
 use crate::golden::{Golden, dtypes};
 
@@ -36,8 +36,15 @@ fn check_in(dtype: DType, op: Op, chunk_size: usize) {
 }
 
 #[test]
-fn op() {
-    [1, 4, 19, 64].into_iter().for_each(|chunk_size| check(scalar_decay, chunk_size));
+fn fused() {
+    let op: Op = |inputs| scalar_decay(inputs, Implementation::Auto);
+    [1, 4, 19, 64].into_iter().for_each(|chunk_size| check(op, chunk_size));
+}
+
+#[test]
+fn portable() {
+    let op: Op = |inputs| scalar_decay(inputs, Implementation::Portable);
+    [1, 4, 19, 64].into_iter().for_each(|chunk_size| check(op, chunk_size));
 }
 
 #[test]

@@ -16,6 +16,9 @@ use crate::ops::HeadBias;
 /// Queries of a tile.
 const TILE: usize = 32;
 
+/// The document of every token.
+type Ids = std::sync::Arc<[i32]>;
+
 /// Inputs `q [batch, seq, n_heads, head_dim]`, `k, v [batch, keys, n_kv_heads, dim]`, keys in order of age; output as
 /// `q`, with the values' `dim`.
 #[derive(Clone, Debug)]
@@ -25,7 +28,7 @@ pub(crate) struct Attention {
     pub(crate) window: Option<usize>,
     pub(crate) bias: HeadBias,
     /// `[batch, seq]` and `[batch, keys]`: a query sees keys of its own document.
-    pub(crate) documents: Option<(std::sync::Arc<[i32]>, std::sync::Arc<[i32]>)>,
+    pub(crate) documents: Option<(Ids, Ids)>,
 }
 
 #[derive(Clone, Copy)]

@@ -111,8 +111,8 @@ impl<F: Real> Work for Decays<'_, F> {
             }
             row[i + 1..].fill(F::zero());
         }
-        for i in 0..len {
-            self.to_end[i] = F::fast_exp::<FMA>(sum - sums[i]);
+        for (to_end, &before) in self.to_end.iter_mut().zip(sums) {
+            *to_end = F::fast_exp::<FMA>(sum - before);
         }
         for value in self.from_state.iter_mut() {
             *value = F::fast_exp::<FMA>(*value);
