@@ -1,0 +1,145 @@
+//! Bad input: each kind has a message that names what is wrong.
+#![recursion_limit = "256"]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use burn::tensor::{Device, Int, Tensor};
+use burn_sequence::generation::GenerateOptions;
+use burn_sequence::layers::*;
+use burn_sequence::models::{LanguageModel, LanguageModelConfig};
+use burn_sequence::ops::Segments;
+
+fn message(act: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(act)).expect_err("this must panic");
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string())).expect("a panic with a text")
+}
+
+fn config_error(config: &impl BuildMixer) -> String {
+    let error = config.check().expect_err("such a mixer cannot be built").to_string();
+    // `init` panics with the same words.
+    assert_eq!(message(|| drop(config.build(&Device::default()))), error);
+    error
+}
+
+fn model() -> LanguageModel {
+    let config: LanguageModelConfig =
+        LanguageModelConfig::parse("attention(n_heads=2), mamba(d_state=4)", 8, 10).unwrap();
+    config.init(&Device::default())
+}
+
+#[test]
+fn sizes_that_do_not_fit() {
+    let cases: [(String, &str); 9] = [
+        (
+            config_error(&AttentionConfig::new(128).with_n_heads(6)),
+            "attention: n_heads (6) must divide d_model (128)",
+        ),
+        (
+            config_error(&AttentionConfig::new(16).with_n_heads(4).with_n_kv_heads(Some(3))),
+            "attention: n_kv_heads (3) must divide n_heads (4)",
+        ),
+        (
+            config_error(&AttentionConfig::new(16).with_window(Some(0))),
+            "attention: window must be at least 1, got 0: a token sees itself",
+        ),
+        (config_error(&MambaConfig::new(0)), "mamba: d_model must be at least 1, got 0"),
+        (config_error(&MambaConfig::new(16).with_d_state(0)), "mamba: d_state must be at least 1, got 0"),
+        (
+            config_error(&Mamba2Config::new(16).with_head_dim(5)),
+            "mamba2: head_dim (5) must divide expand · d_model (32)",
+        ),
+        (
+            config_error(&Mamba2Config::new(16).with_head_dim(8).with_n_groups(3)),
+            "mamba2: n_groups (3) must divide the heads (4)",
+        ),
+        (
+            config_error(&LinearAttentionConfig::new(16).with_n_heads(3)),
+            "linear_attention: n_heads (3) must divide d_model (16)",
+        ),
+        (config_error(&LstmConfig::new(0)), "lstm: d_model must be at least 1, got 0"),
+    ];
+    for (found, expected) in cases {
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn inputs_of_another_width() {
+    let device = Device::default();
+    for config in [MixerConfig::from(MambaConfig::new(8)), LstmConfig::new(8).into()] {
+        let mixer = config.build(&device);
+        let found = message(|| drop(mixer.forward(Tensor::zeros([1, 3, 9], &device), None, None)));
+        assert!(found.contains("expected 8, got 9"), "{found}");
+    }
+}
+
+#[test]
+fn states_of_another_batch_or_mixer() {
+    let device = Device::default();
+    let mamba = MixerConfig::from(MambaConfig::new(8)).build(&device);
+    let lstm = MixerConfig::from(LstmConfig::new(8)).build(&device);
+    let step = |state| message(|| drop(mamba.step(Tensor::zeros([2, 8], &device), state)));
+    let found = step(mamba.init_state(3, &device));
+    assert!(found.contains("conv") && found.contains("expected 2, got 3"), "{found}");
+    assert_eq!(step(lstm.init_state(2, &device)), "Mamba: expected its own state, got that of Lstm");
+}
+
+#[test]
+fn segments_of_another_batch() {
+    let device = Device::default();
+    let tokens = Tensor::<2, Int>::zeros([2, 5], &device);
+    let found = message(|| drop(model().forward(tokens, Some(&Segments::from_lengths(&[2, 3])), None)));
+    assert_eq!(found, "segments: expected [batch, seq] = [2, 5], got [1, 5]");
+}
+
+#[test]
+fn states_of_another_model() {
+    let device = Device::default();
+    let mut state = model().init_state(1, &device);
+    state.layers.pop();
+    let found = message(|| drop(model().step(Tensor::zeros([1], &device), state)));
+    assert_eq!(found, "backbone: the state has 1 layers, expected 2");
+}
+
+#[test]
+fn tokens_and_prompts() {
+    let options = GenerateOptions::default();
+    let error = |prompt: &[u32]| model().generate(&[prompt.to_vec()], &options).unwrap_err().to_string();
+    let found = error(&[1, 10]);
+    assert!(found.contains("token 10") && found.contains("vocab_size is 10"), "{found}");
+    let found = error(&[]);
+    assert!(found.contains("empty"), "{found}");
+}
+
+#[test]
+fn saved_models_that_are_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let config: LanguageModelConfig = LanguageModelConfig::parse("lstm", 8, 10).unwrap();
+    config.save_model(&config.init(&Device::default()), folder.path()).unwrap();
+    let load = || <LanguageModelConfig>::load_model(folder.path(), &Device::default());
+    assert_eq!(load().unwrap().0, config);
+    let path = folder.path().join("model.bpk");
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
+    let found = load().unwrap_err().to_string();
+    assert!(found.contains("model.bpk"), "{found}");
+    std::fs::remove_file(&path).unwrap();
+    let found = load().unwrap_err().to_string();
+    assert!(found.contains("model.bpk") && found.contains("is missing"), "{found}");
+}
+
+#[test]
+fn saved_states_of_another_model() {
+    let device = Device::default();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    model().init_state(1, &device).save(&path).unwrap();
+    let found = model().init_state(2, &device).load(&path).unwrap_err().to_string();
+    assert!(
+        found.contains("state") && (found.contains("expected 2") || found.contains("expected [2")),
+        "{found}"
+    );
+    std::fs::write(&path, b"no state").unwrap();
+    assert!(model().init_state(1, &device).load(&path).is_err());
+}

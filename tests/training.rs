@@ -1,0 +1,160 @@
+//! Training: it learns, resumes bit for bit, and says what is wrong.
+#![recursion_limit = "256"]
+
+use std::ops::ControlFlow;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use burn_sequence::evaluation::{accuracy, accuracy_by_length};
+use burn_sequence::generation::GenerateOptions;
+use burn_sequence::models::{LanguageModel, LanguageModelConfig};
+use burn_sequence::tasks::{Copying, Packing, Task, vocabulary};
+use burn_sequence::training::{Observer, Silent, StepReport, TrainingConfig, fit};
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+
+const PATTERN: &str =
+    "attention(n_heads=4, position=hard_alibi) + mlp, mamba2(d_state=8, head_dim=8, chunk_size=8)";
+
+fn model() -> LanguageModel {
+    let device = Device::default();
+    device.seed(3);
+    let config: LanguageModelConfig = LanguageModelConfig::parse(PATTERN, 16, vocabulary::SIZE).unwrap();
+    config.init(&device.autodiff())
+}
+
+fn config(steps: usize) -> TrainingConfig {
+    TrainingConfig::new(steps).with_batch_size(4).with_context_len(24).with_warmup_steps(2).with_save_every(3)
+}
+
+fn task() -> Copying {
+    Copying::new(2..=5)
+}
+
+/// The parameters, in order.
+fn weights(model: &LanguageModel) -> Vec<u8> {
+    model.valid().into_record().into_bytes().unwrap().to_vec()
+}
+
+fn numbers(model: &LanguageModel) -> Vec<f32> {
+    struct Collect(Vec<f32>);
+    impl burn::module::ModuleVisitor for Collect {
+        fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<burn::tensor::Tensor<D>>) {
+            self.0.extend(param.val().into_data().iter::<f32>());
+        }
+    }
+    let mut numbers = Collect(Vec::new());
+    model.valid().visit(&mut numbers);
+    numbers.0
+}
+
+struct StopAt(usize);
+
+impl Observer for StopAt {
+    fn on_step(&mut self, report: &StepReport) -> ControlFlow<()> {
+        if report.step == self.0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+#[test]
+fn the_loss_falls() {
+    struct Losses(Vec<f64>);
+    impl Observer for Losses {
+        fn on_step(&mut self, report: &StepReport) -> ControlFlow<()> {
+            self.0.push(report.loss);
+            ControlFlow::Continue(())
+        }
+    }
+    for packing in [Packing::Paper, Packing::Segments] {
+        let mut losses = Losses(Vec::new());
+        let config = config(40).with_learning_rate(1e-2).with_packing(packing);
+        let outcome = fit(model(), &task(), &config, &mut losses).unwrap();
+        assert_eq!((outcome.steps, losses.0.len()), (40, 40));
+        let (first, last) = (losses.0[0], losses.0[39]);
+        assert!(last < first - 0.2, "{packing}: {first} to {last}");
+    }
+}
+
+#[test]
+fn a_resumed_run_is_an_uninterrupted_one() {
+    let whole = fit(model(), &task(), &config(8).with_evaluate_every(2), &mut Silent).unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(8).with_evaluate_every(2).with_folder(Some(folder.path().into()));
+    let part = fit(model(), &task(), &config, &mut StopAt(5)).unwrap();
+    assert_eq!(part.steps, 5);
+    // A model with other weights: all that counts is in the folder.
+    Device::default().seed(99);
+    let other: LanguageModelConfig = LanguageModelConfig::parse(PATTERN, 16, vocabulary::SIZE).unwrap();
+    let other = other.init(&Device::default().autodiff());
+    let resumed = fit(other, &task(), &config, &mut Silent).unwrap();
+    assert_eq!(resumed.steps, 8);
+    assert_eq!(numbers(&whole.model), numbers(&resumed.model));
+    assert_eq!(whole.curve, resumed.curve);
+    assert_eq!(whole.examples, resumed.examples);
+    assert_ne!(weights(&part.model), weights(&resumed.model));
+}
+
+#[test]
+fn a_run_folder_of_another_run_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = |lr| config(2).with_learning_rate(lr).with_folder(Some(folder.path().into()));
+    fit(model(), &task(), &settings(1e-3), &mut Silent).unwrap();
+    let error = fit(model(), &task(), &settings(2e-3), &mut Silent).unwrap_err().to_string();
+    assert!(error.contains("run.json") && error.contains("started with other settings"), "{error}");
+}
+
+#[test]
+fn damaged_run_files_are_errors_that_name_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(2).with_folder(Some(folder.path().into()));
+    fit(model(), &task(), &config, &mut Silent).unwrap();
+    for name in ["model-2.bpk", "optimizer-2.bpk", "run.json"] {
+        let path = folder.path().join(name);
+        let bytes = std::fs::read(&path).unwrap();
+        for damaged in [&bytes[..bytes.len() / 2], &[]] {
+            std::fs::write(&path, damaged).unwrap();
+            let error = fit(model(), &task(), &config, &mut Silent).unwrap_err().to_string();
+            assert!(error.contains(name), "{name}: {error}");
+        }
+        std::fs::write(&path, bytes).unwrap();
+    }
+    fit(model(), &task(), &config, &mut Silent).unwrap();
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_known_before_training() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let config = config(2).with_folder(Some(file.path().join("run")));
+    let error = fit(model(), &task(), &config, &mut StopAt(1)).unwrap_err().to_string();
+    assert!(error.contains(file.path().to_str().unwrap()), "{error}");
+}
+
+#[test]
+fn a_loss_that_is_no_number_names_its_step() {
+    let error =
+        fit(model(), &task(), &config(50).with_learning_rate(1e30), &mut Silent).unwrap_err().to_string();
+    assert!(error.starts_with("step ") && error.contains("lower the learning rate"), "{error}");
+}
+
+#[test]
+fn accuracy_is_that_of_greedy_decoding() {
+    let trained = config(150).with_learning_rate(1e-2).with_batch_size(16);
+    let model = fit(model(), &task(), &trained, &mut Silent).unwrap().model;
+    let (length, strings, seed) = (2, 60, 11);
+    let measured = accuracy(&model, &task(), length, strings, seed);
+
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(length as u64);
+    let examples: Vec<_> = (0..strings).map(|_| task().example(length, &mut rng)).collect();
+    let prompts: Vec<Vec<u32>> =
+        examples.iter().map(|example| example.tokens[..length + 2].to_vec()).collect();
+    let said = model.generate(&prompts, &GenerateOptions::default().with_max_tokens(length)).unwrap();
+    let right =
+        examples.iter().zip(&said).filter(|(e, said)| said.tokens == e.tokens[length + 2..2 * length + 2]);
+    let right = right.count();
+    assert_eq!(measured.string, right as f64 / strings as f64);
+    assert!(right > 0 && right < strings, "{right} of {strings}: a model in between tells more");
+    assert!(measured.char >= measured.string);
+    assert_eq!(accuracy_by_length(&model, &task(), &[length], strings, seed), [(length, measured)]);
+}
