@@ -2,7 +2,7 @@
 #![recursion_limit = "256"]
 
 #[path = "../examples/hybrid.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, unused_attributes, reason = "an example is a crate of its own, with a main")]
 mod hybrid;
 
 use burn_sequence::layers::BuildMixer;
