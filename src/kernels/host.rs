@@ -4,6 +4,8 @@
 //! operation on tensors of the flex and ndarray backends. Several outputs travel as one: the op concatenates
 //! them, its caller slices, because autodiff steps have one output.
 
+use std::sync::Arc;
+
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{
     Backend, BackendTensor, Dispatch, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind,
@@ -21,7 +23,7 @@ pub(crate) struct Array<'a, F> {
 }
 
 /// A fused operation on host memory with a hand-written backward.
-pub(crate) trait HostOp: Clone + std::fmt::Debug + Send + Sync + 'static {
+pub(crate) trait HostOp: std::fmt::Debug + Send + Sync + 'static {
     /// The flat output, and what the backward wants to keep (checkpoints of a recurrence, normalisers);
     /// `keep` is false where no gradient will be asked for.
     fn forward<F: Real>(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<F>, Vec<F>);
@@ -31,10 +33,32 @@ pub(crate) trait HostOp: Clone + std::fmt::Debug + Send + Sync + 'static {
 }
 
 /// Runs `op` on tensors of a CPU backend, differentiably.
-pub(crate) fn run<O: HostOp>(op: O, inputs: Vec<HostInput>) -> Tensor<1> {
+pub(crate) fn run(op: impl HostOp, inputs: Vec<HostInput>) -> Tensor<1> {
     let inputs = Inputs(inputs.into_iter().map(|input| input.0).collect());
-    Tensor::from_dispatch(<Dispatch as HostExtension>::host_op(inputs, op))
+    Tensor::from_dispatch(<Dispatch as HostExtension>::host_op(inputs, Arc::new(op)))
 }
+
+/// A [`HostOp`] for one float type, without its own type: backends and autodiff are compiled once, not once an
+/// operation.
+pub(crate) trait Typed<F>: std::fmt::Debug + Send + Sync {
+    fn forward(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<F>, Vec<F>);
+    fn backward(&self, inputs: &[Array<'_, F>], kept: &[F], grad: &[F]) -> Vec<Vec<F>>;
+}
+
+impl<O: HostOp, F: Real> Typed<F> for O {
+    fn forward(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<F>, Vec<F>) {
+        HostOp::forward(self, inputs, keep)
+    }
+
+    fn backward(&self, inputs: &[Array<'_, F>], kept: &[F], grad: &[F]) -> Vec<Vec<F>> {
+        HostOp::backward(self, inputs, kept, grad)
+    }
+}
+
+/// A [`HostOp`] for both float types.
+pub(crate) trait AnyOp: Typed<f32> + Typed<f64> + 'static {}
+
+impl<O: HostOp> AnyOp for O {}
 
 /// A tensor of any rank on its way into [`run`].
 pub(crate) struct HostInput(DispatchTensor);
@@ -92,7 +116,7 @@ mod extension {
         Autodiff: cfg(feature = "autodiff")
     )]
     pub(crate) trait HostExtension: Backend {
-        fn host_op<O: HostOp>(#[extension_type] inputs: Inputs<Self>, op: O) -> FloatTensor<Self>;
+        fn host_op(#[extension_type] inputs: Inputs<Self>, op: Arc<dyn AnyOp>) -> FloatTensor<Self>;
     }
 }
 
@@ -111,8 +135,8 @@ pub(crate) trait HostMemory: Backend {
 /// What a forward keeps for its backward, of either float type.
 #[derive(Clone, Debug)]
 pub(crate) enum Kept {
-    F32(std::sync::Arc<Vec<f32>>),
-    F64(std::sync::Arc<Vec<f64>>),
+    F32(Arc<Vec<f32>>),
+    F64(Arc<Vec<f64>>),
 }
 
 fn with_arrays<B: HostMemory, F: Real, R>(
@@ -126,13 +150,9 @@ fn with_arrays<B: HostMemory, F: Real, R>(
     function(&arrays)
 }
 
-fn forward<B: HostMemory, O: HostOp>(
-    op: &O,
-    inputs: Vec<FloatTensor<B>>,
-    keep: bool,
-) -> (FloatTensor<B>, Kept) {
-    fn typed<B: HostMemory, O: HostOp, F: Real>(
-        op: &O,
+fn forward<B: HostMemory>(op: &dyn AnyOp, inputs: Vec<FloatTensor<B>>, keep: bool) -> (FloatTensor<B>, Kept) {
+    fn typed<B: HostMemory, F: Real>(
+        op: &(impl Typed<F> + ?Sized),
         inputs: Vec<FloatTensor<B>>,
         keep: bool,
     ) -> (FloatTensor<B>, Vec<F>) {
@@ -142,11 +162,11 @@ fn forward<B: HostMemory, O: HostOp>(
     }
     match inputs[0].dtype() {
         DType::F64 => {
-            let (output, kept) = typed::<B, O, f64>(op, inputs, keep);
+            let (output, kept) = typed::<B, f64>(op, inputs, keep);
             (output, Kept::F64(kept.into()))
         }
         _ => {
-            let (output, kept) = typed::<B, O, f32>(op, inputs, keep);
+            let (output, kept) = typed::<B, f32>(op, inputs, keep);
             (output, Kept::F32(kept.into()))
         }
     }
@@ -160,8 +180,8 @@ mod autodiff {
     use burn::backend::autodiff::grads::Gradients;
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 
-    fn backward<B: HostMemory, O: HostOp, F: Real>(
-        op: &O,
+    fn backward<B: HostMemory, F: Real>(
+        op: &(impl Typed<F> + ?Sized),
         inputs: Vec<FloatTensor<B>>,
         kept: &[F],
         grad: FloatTensor<B>,
@@ -172,18 +192,21 @@ mod autodiff {
         grads.into_iter().zip(&dims).map(|(grad, dims)| B::tensor(grad, dims)).collect()
     }
 
-    #[derive(Debug)]
-    struct Step<O>(O);
+    /// Inputs of the operation that has most; others name their first input again, and give it no second gradient.
+    const PARENTS: usize = 6;
 
-    impl<B: HostMemory, O: HostOp, const N: usize> Backward<B, N> for Step<O> {
+    #[derive(Debug)]
+    struct Step(Arc<dyn AnyOp>);
+
+    impl<B: HostMemory> Backward<B, PARENTS> for Step {
         type State = (Vec<FloatTensor<B>>, Kept);
 
-        fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
+        fn backward(self, ops: Ops<Self::State, PARENTS>, grads: &mut Gradients, _: &mut Checkpointer) {
             let grad = grads.consume::<B>(&ops.node);
             let (inputs, kept) = ops.state;
             let input_grads = match kept {
-                Kept::F32(kept) => backward::<B, O, f32>(&self.0, inputs, &kept, grad),
-                Kept::F64(kept) => backward::<B, O, f64>(&self.0, inputs, &kept, grad),
+                Kept::F32(kept) => backward::<B, f32>(&*self.0, inputs, &kept, grad),
+                Kept::F64(kept) => backward::<B, f64>(&*self.0, inputs, &kept, grad),
             };
             for (parent, grad) in ops.parents.into_iter().zip(input_grads) {
                 if let Some(parent) = parent {
@@ -193,34 +216,18 @@ mod autodiff {
         }
     }
 
-    fn record<B: HostMemory, O: HostOp, C: CheckpointStrategy, const N: usize>(
-        inputs: Vec<FloatTensor<Autodiff<B, C>>>,
-        op: O,
-    ) -> FloatTensor<Autodiff<B, C>> {
-        let nodes: Vec<_> = inputs.iter().map(|input| input.node()).collect();
-        let nodes = nodes.try_into().expect("the caller counted the inputs");
-        let inputs: Vec<_> = inputs.into_iter().map(|input| input.into_primitive()).collect();
-        match Backward::<B, N>::prepare::<C>(Step(op.clone()), nodes).compute_bound().stateful() {
-            OpsKind::Tracked(step) => {
-                let (output, kept) = forward::<B, O>(&op, inputs.clone(), true);
-                step.finish((inputs, kept), output)
-            }
-            OpsKind::UnTracked(step) => step.finish(forward::<B, O>(&op, inputs, false).0),
-        }
-    }
-
     impl<B: HostMemory + HostExtension, C: CheckpointStrategy> HostExtension for Autodiff<B, C> {
-        fn host_op<O: HostOp>(inputs: Inputs<Self>, op: O) -> FloatTensor<Self> {
+        fn host_op(inputs: Inputs<Self>, op: Arc<dyn AnyOp>) -> FloatTensor<Self> {
             let inputs = inputs.0;
-            match inputs.len() {
-                1 => record::<B, O, C, 1>(inputs, op),
-                2 => record::<B, O, C, 2>(inputs, op),
-                3 => record::<B, O, C, 3>(inputs, op),
-                4 => record::<B, O, C, 4>(inputs, op),
-                5 => record::<B, O, C, 5>(inputs, op),
-                6 => record::<B, O, C, 6>(inputs, op),
-                7 => record::<B, O, C, 7>(inputs, op),
-                count => unreachable!("no fused operation has {count} inputs"),
+            let nodes = std::array::from_fn(|index| inputs.get(index).unwrap_or(&inputs[0]).node());
+            let inputs: Vec<_> = inputs.into_iter().map(|input| input.into_primitive()).collect();
+            debug_assert!(inputs.len() <= PARENTS);
+            match Backward::<B, PARENTS>::prepare::<C>(Step(op.clone()), nodes).compute_bound().stateful() {
+                OpsKind::Tracked(step) => {
+                    let (output, kept) = forward::<B>(&*op, inputs.clone(), true);
+                    step.finish((inputs, kept), output)
+                }
+                OpsKind::UnTracked(step) => step.finish(forward::<B>(&*op, inputs, false).0),
             }
         }
     }
@@ -233,8 +240,8 @@ mod flex {
     use burn::backend::flex::FlexTensor;
 
     impl HostExtension for Flex {
-        fn host_op<O: HostOp>(inputs: Inputs<Self>, op: O) -> FloatTensor<Self> {
-            forward::<Self, O>(&op, inputs.0, false).0
+        fn host_op(inputs: Inputs<Self>, op: Arc<dyn AnyOp>) -> FloatTensor<Self> {
+            forward::<Self>(&*op, inputs.0, false).0
         }
     }
 
@@ -266,8 +273,8 @@ mod ndarray {
     use burn_ndarray::{NdArray, NdArrayTensor};
 
     impl HostExtension for NdArray {
-        fn host_op<O: HostOp>(inputs: Inputs<Self>, op: O) -> FloatTensor<Self> {
-            forward::<Self, O>(&op, inputs.0, false).0
+        fn host_op(inputs: Inputs<Self>, op: Arc<dyn AnyOp>) -> FloatTensor<Self> {
+            forward::<Self>(&*op, inputs.0, false).0
         }
     }
 

@@ -125,7 +125,7 @@ impl<M: SequenceMixer> Parallel<M> {
             None => self.branches.iter().map(|_| None).collect(),
             Some(state) => {
                 let (found, expected) = (state.branches.len(), self.branches.len());
-                assert_eq!(found, expected, "parallel: the state has {found} branches, expected {expected}");
+                assert!(found == expected, "parallel: the state has {found} branches, expected {expected}");
                 state.branches.into_iter().map(Some).collect()
             }
         }

@@ -200,7 +200,7 @@ impl<M: SequenceMixer> Backbone<M> {
     fn states(&self, state: Option<BackboneState<M::State>>) -> Vec<Option<M::State>> {
         let Some(state) = state else { return self.schedule.iter().map(|_| None).collect() };
         let (found, expected) = (state.layers.len(), self.schedule.len());
-        assert_eq!(found, expected, "backbone: the state has {found} layers, expected {expected}");
+        assert!(found == expected, "backbone: the state has {found} layers, expected {expected}");
         state.layers.into_iter().map(Some).collect()
     }
 }

@@ -110,9 +110,8 @@ impl Segments {
     ///
     /// As said.
     pub fn check(&self, batch: usize, seq: usize) {
-        assert_eq!(
-            [self.batch(), self.seq],
-            [batch, seq],
+        assert!(
+            [self.batch(), self.seq] == [batch, seq],
             "segments: expected [batch, seq] = [{batch}, {seq}], got [{}, {}]",
             self.batch(),
             self.seq

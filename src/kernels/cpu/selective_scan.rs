@@ -13,8 +13,8 @@ use crate::kernels::host::{Array, HostOp};
 use crate::kernels::real::Real;
 use crate::ops::Segments;
 
-/// Channels that a task advances together: two vectors of AVX-512, four of AVX2.
-const LANES: usize = 32;
+/// Channels that a task advances together: one vector of AVX-512, two of AVX2.
+const LANES: usize = 16;
 /// Tokens between two saved states.
 const CHUNK: usize = 32;
 
