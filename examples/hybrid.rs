@@ -40,6 +40,7 @@ impl SequenceMixer for Ema {
     }
 
     fn step(&self, x: Tensor<2>, state: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        assert_eq!(x.dims(), state.dims(), "ema: the state is of another batch or width");
         let a = sigmoid(self.logit.val()).unsqueeze();
         let h = a.clone() * state + (-a + 1.0) * x;
         (h.clone(), h)

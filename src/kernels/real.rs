@@ -181,14 +181,14 @@ mod tests {
             let x = f64::from(i) / 10_000.0;
             assert!(
                 (f64::from(<f32 as Real>::erf::<true>(x as f32)) - libm::erf(f64::from(x as f32))).abs()
-                    < 3e-7,
+                    < 5e-7,
                 "{x}"
             );
             if (0.0..=1.0).contains(&x) {
                 assert!(
-                    (f64::from(f32::ln_1p_unit::<true>(x as f32)) - f64::from(x as f32).ln_1p()).abs() < 1e-7
+                    (f64::from(f32::ln_1p_unit::<true>(x as f32)) - f64::from(x as f32).ln_1p()).abs() < 2e-7
                 );
-                assert!((f64::ln_1p_unit::<false>(x) - x.ln_1p()).abs() < 1e-15, "{x}");
+                assert!((f64::ln_1p_unit::<false>(x) - x.ln_1p()).abs() < 2e-15, "{x}");
             }
         }
     }

@@ -60,14 +60,16 @@ pub fn fit<M: SequenceMixer>(
         .as_deref()
         .map(|path| RunFolder::open(path, config, task.name(), model.num_params()))
         .transpose()?;
-    let mut model = model.train();
-    let mut optimizer = optimizer(&model, config);
-    let mut progress = Progress { step: 0, examples: 0, seconds: 0.0, curve: Vec::new() };
-    if let Some(folder) = &folder {
-        let (loaded, loaded_optimizer, found) = folder.load(model, optimizer)?;
-        (model, optimizer) = (loaded, loaded_optimizer);
-        progress = found.unwrap_or(progress);
-    }
+    let fresh = |model: &LanguageModel<M>| optimizer(model, config);
+    let model = model.train();
+    let (mut model, mut optimizer, found) = match &folder {
+        Some(folder) => folder.load(model, fresh)?,
+        None => {
+            let optimizer = fresh(&model);
+            (model, optimizer, None)
+        }
+    };
+    let mut progress = found.unwrap_or(Progress { step: 0, examples: 0, seconds: 0.0, curve: Vec::new() });
 
     let began = Instant::now();
     let earlier = progress.seconds;

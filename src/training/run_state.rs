@@ -93,13 +93,16 @@ impl RunFolder {
         }
     }
 
+    /// The model and the optimiser of the run that is there. `optimizer` makes one for a model's parameters, whose
+    /// identities come with the file.
     pub(super) fn load<M: Module>(
         &self,
         model: M,
-        optimizer: ModuleOptimizer,
+        optimizer: impl FnOnce(&M) -> ModuleOptimizer,
     ) -> Result<(M, ModuleOptimizer, Option<Progress>)> {
         let path = self.path.join(RUN);
         if !path.exists() {
+            let optimizer = optimizer(&model);
             return Ok((model, optimizer, None));
         }
         let json = std::fs::read(&path).map_err(Error::io(&path))?;
@@ -118,7 +121,7 @@ impl RunFolder {
             .map_err(|problem| Error::file(&model_path, problem))?;
         let model = model.try_load_record(record).map_err(|problem| Error::file(&model_path, problem))?;
         let optimizer_path = self.path.join(&run.optimizer);
-        let optimizer = optimizer
+        let optimizer = optimizer(&model)
             .from_bytes(read(&optimizer_path)?)
             .map_err(|problem| Error::file(&optimizer_path, problem))?;
         Ok((model, optimizer, Some(run.progress)))
