@@ -52,6 +52,9 @@ pub struct Options {
     /// flex, ndarray, wgpu, … as far as compiled in [default: BURN_DEVICE, or the default backend].
     #[arg(long)]
     pub device: Option<String>,
+    /// Runs at once. Small models do not fill a machine one by one; results do not depend on this.
+    #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)))]
+    pub jobs: usize,
     /// Go on with the runs in --out instead of beginning anew.
     #[arg(long)]
     pub resume: bool,

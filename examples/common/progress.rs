@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn_sequence::training::{CurvePoint, Observer, StepReport};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -35,10 +35,10 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A bar for a run of `steps` steps.
-    pub fn new(title: &str, steps: usize) -> Self {
+    /// A bar for a run of `steps` steps, among those of the runs beside it.
+    pub fn new(bars: &MultiProgress, title: &str, steps: usize) -> Self {
         let style = ProgressStyle::with_template("{prefix:28} {bar:24} {pos}/{len} {msg} [{elapsed}<{eta}]");
-        let bar = ProgressBar::new(steps as u64).with_style(style.expect("a valid template"));
+        let bar = bars.add(ProgressBar::new(steps as u64)).with_style(style.expect("a valid template"));
         bar.set_prefix(title.to_string());
         Self { title: title.into(), bar, accuracy: 0.0, last_line: 0 }
     }

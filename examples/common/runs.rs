@@ -1,11 +1,16 @@
 //! Trains and tests every model that the flags ask for, once for each seed.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use burn::module::Module;
 use burn_sequence::evaluation::accuracy_by_length;
 use burn_sequence::models::LanguageModelConfig;
 use burn_sequence::tasks::Task;
 use burn_sequence::training::{TrainingConfig, fit};
 use burn_sequence::{Error, Result};
+
+use indicatif::MultiProgress;
 
 use super::cli::Options;
 use super::models::Contender;
@@ -19,38 +24,61 @@ use super::records::{CurveRecord, Record, Records};
 /// Whatever training or the folder says.
 pub fn train_and_test(experiment: &str, task: &impl Task, options: &Options) -> Result<Records<Record>> {
     let contenders = Contender::chosen(options, task.vocab_size())?;
-    let mut records = Records::<Record>::open(&options.out.join("results.jsonl"), options.resume)?;
-    let mut curves = Records::<CurveRecord>::open(&options.out.join("curves.jsonl"), options.resume)?;
-    for (contender, seed) in
-        contenders.iter().flat_map(|contender| (0..options.seeds).map(move |seed| (contender, seed)))
-    {
-        let done = records.records.iter().any(|record| {
-            (record.model.as_str(), record.seed, record.steps) == (&contender.name, seed, options.steps())
-        });
-        if done || interrupted() {
-            continue;
+    options.device()?;
+    let records = Records::<Record>::open(&options.out.join("results.jsonl"), options.resume)?;
+    let curves = Records::<CurveRecord>::open(&options.out.join("curves.jsonl"), options.resume)?;
+    let done = |name: &str, seed| {
+        let steps = options.steps();
+        records
+            .records
+            .iter()
+            .any(|record| (&*record.model, record.seed, record.steps) == (name, seed, steps))
+    };
+    let all = contenders.iter().flat_map(|contender| (0..options.seeds).map(move |seed| (contender, seed)));
+    let queue: Vec<_> = all.filter(|(contender, seed)| !done(&contender.name, *seed)).collect();
+
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new((records, curves));
+    let bars = MultiProgress::new();
+    let work = || -> Result<()> {
+        while let Some((contender, seed)) =
+            queue.get(next.fetch_add(1, Ordering::SeqCst)).filter(|_| !interrupted())
+        {
+            if let Some((found, curve)) = run(experiment, task, options, &bars, contender, *seed)? {
+                let mut results = results.lock().expect("no run panics while it writes");
+                results.1.extend(curve)?;
+                results.0.extend(found)?;
+            }
         }
-        if let Some((results, curve)) = run(experiment, task, options, contender, seed)? {
-            curves.extend(curve)?;
-            records.extend(results)?;
-        }
-    }
-    Ok(records)
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..options.jobs.max(1)).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().expect("a run panicked"))
+    })?;
+    Ok(results.into_inner().expect("no run panics while it writes").0)
 }
+
+/// Initialisation draws from a generator that all runs share.
+static INITIALISING: Mutex<()> = Mutex::new(());
 
 /// One run; `None` if it was interrupted, and so is not finished.
 fn run(
     experiment: &str,
     task: &impl Task,
     options: &Options,
+    bars: &MultiProgress,
     contender: &Contender,
     seed: u64,
 ) -> Result<Option<(Vec<Record>, Vec<CurveRecord>)>> {
     let Contender { name, pattern, d_model } = contender;
     let config = <LanguageModelConfig>::parse(pattern, *d_model, task.vocab_size())?;
     let device = options.device()?;
-    device.seed(seed);
-    let model = config.init(&device.autodiff());
+    let model = {
+        let _alone = INITIALISING.lock().expect("initialisation does not panic");
+        device.seed(seed);
+        config.init(&device.autodiff())
+    };
     let params = model.num_params();
 
     let folder: String = name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).take(60).collect();
@@ -67,7 +95,7 @@ fn run(
         .with_seed(seed)
         .with_evaluate_every((steps / 16).max(1))
         .with_folder(Some(folder));
-    let mut progress = Progress::new(&format!("{name} ({params}) #{seed}"), steps);
+    let mut progress = Progress::new(bars, &format!("{name} ({params}) #{seed}"), steps);
     let outcome = fit(model, task, &training, &mut progress)?;
     progress.finish();
     if outcome.steps < steps {
