@@ -23,7 +23,8 @@ fn check(dtype: DType, tolerance: f64) {
 fn activations_are_their_formulas() {
     check(DType::F32, 2e-6);
     if has_f64() {
-        check(DType::F64, 1e-10);
+        // Burn's own derivative of erf, in the formula, has the precision of f32 constants: 2e-9 off.
+        check(DType::F64, 1e-8);
     }
 }
 
