@@ -2,6 +2,7 @@
 #![recursion_limit = "256"]
 
 use std::ops::ControlFlow;
+use std::sync::Mutex;
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -17,8 +18,15 @@ const PATTERN: &str =
     "attention(n_heads=4, position=hard_alibi) + mlp, mamba2(d_state=8, head_dim=8, chunk_size=8)";
 
 fn model() -> LanguageModel {
+    model_of_seed(3)
+}
+
+fn model_of_seed(seed: u64) -> LanguageModel {
+    // Tests run side by side, and the device has one generator.
+    static INITIALISING: Mutex<()> = Mutex::new(());
+    let _alone = INITIALISING.lock().unwrap();
     let device = Device::default();
-    device.seed(3);
+    device.seed(seed);
     let config: LanguageModelConfig = LanguageModelConfig::parse(PATTERN, 16, vocabulary::SIZE).unwrap();
     config.init(&device.autodiff())
 }
@@ -84,9 +92,7 @@ fn a_resumed_run_is_an_uninterrupted_one() {
     let part = fit(model(), &task(), &config, &mut StopAt(5)).unwrap();
     assert_eq!(part.steps, 5);
     // A model with other weights: all that counts is in the folder.
-    Device::default().seed(99);
-    let other: LanguageModelConfig = LanguageModelConfig::parse(PATTERN, 16, vocabulary::SIZE).unwrap();
-    let other = other.init(&Device::default().autodiff());
+    let other = model_of_seed(99);
     let resumed = fit(other, &task(), &config, &mut Silent).unwrap();
     assert_eq!(resumed.steps, 8);
     assert_eq!(numbers(&whole.model), numbers(&resumed.model));
