@@ -8,7 +8,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData, assert_shape};
 use super::kv_cache::KvCache;
 use super::linear_attention::{from_heads, to_heads};
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
-use super::positions::positions;
+use super::positions::{positions, seen_after};
 use crate::ops::{
     AttentionInputs, AttentionOptions, HardAlibi, HeadBias, Implementation, Position, Rope, Segments,
     alibi_slopes, attention, rms_norm, rotate_rows,
@@ -213,12 +213,10 @@ impl Attention {
         let y = self.o_proj.forward(from_heads(attention(inputs, &self.options(), Implementation::Auto)));
 
         let window = self.config.window;
+        let seen = seen_after(segments, &earlier, seq);
         let cache = match segments {
-            None => KvCache::of(k, v, window, earlier.iter().map(|seen| seen + seq).collect()),
+            None => KvCache::of(k, v, window, seen),
             Some(segments) => {
-                let seen = segments.last_documents().zip(&earlier);
-                let seen =
-                    seen.map(|((last, began), earlier)| if began { last } else { earlier + last }).collect();
                 let padding: Vec<usize> = segments.tokens().iter().map(|tokens| seq - tokens).collect();
                 KvCache::of(newest_last(k, &padding), newest_last(v, &padding), window, seen)
             }

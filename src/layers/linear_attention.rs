@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mamba::check_sizes;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
+use super::positions::seen_after;
 use super::state::{MixerState, StateMapper};
 use crate::ops::{Implementation, ScalarDecayInputs, Segments, scalar_decay};
 use crate::{Error, Result};
@@ -149,14 +150,7 @@ impl MatrixState {
         seq: usize,
         segments: Option<&Segments>,
     ) -> Self {
-        let seen = match segments {
-            None => earlier.iter().map(|seen| seen + seq).collect(),
-            Some(segments) => segments
-                .last_documents()
-                .zip(&earlier)
-                .map(|((last, began), earlier)| if began { last } else { earlier + last })
-                .collect(),
-        };
+        let seen = seen_after(segments, &earlier, seq);
         Self { matrix, seen }
     }
 }

@@ -11,3 +11,14 @@ pub(super) fn positions(segments: Option<&Segments>, earlier: &[usize], seq: usi
         None => earlier.iter().flat_map(|&seen| seen..seen + seq).collect(),
     }
 }
+
+/// Tokens of its current document that each row has seen after a call on `seq` columns.
+pub(super) fn seen_after(segments: Option<&Segments>, earlier: &[usize], seq: usize) -> Vec<usize> {
+    match segments {
+        None => earlier.iter().map(|seen| seen + seq).collect(),
+        Some(segments) => {
+            let rows = segments.last_documents().zip(earlier);
+            rows.map(|((last, began), earlier)| if began { last } else { earlier + last }).collect()
+        }
+    }
+}

@@ -17,7 +17,7 @@ pub use activation::{gelu, rms_norm, silu, softplus};
 pub use attention::{AttentionInputs, AttentionOptions, HeadBias, attention, attention_reference};
 pub use causal_conv::{causal_conv, causal_conv_step};
 pub use positions::{HardAlibi, Position, Rope, RopePairs, alibi_slopes};
-pub use scalar_decay::{ScalarDecayInputs, scalar_decay, scalar_decay_reference, scalar_decay_step};
+pub use scalar_decay::{ScalarDecayInputs, scalar_decay, scalar_decay_reference};
 pub use segments::Segments;
 pub(crate) use segments::rotate_rows;
 pub use selective_scan::{SelectiveScanInputs, selective_scan, selective_scan_reference};

@@ -230,20 +230,3 @@ pub fn scalar_decay_reference(inputs: ScalarDecayInputs) -> (Tensor<4>, Tensor<4
     }
     (Tensor::cat(outputs, 2), state)
 }
-
-/// One token of the recurrence: `q, k [batch, heads, key_dim]`, `v [batch, heads, value_dim]`, `log_decay
-/// [batch or 1, heads]`.
-pub fn scalar_decay_step(
-    q: Tensor<3>,
-    k: Tensor<3>,
-    v: Tensor<3>,
-    log_decay: Option<Tensor<2>>,
-    state: Tensor<4>,
-) -> (Tensor<3>, Tensor<4>) {
-    let state = match log_decay {
-        Some(log_decay) => state * log_decay.exp().unsqueeze_dims::<4>(&[2, 3]),
-        None => state,
-    };
-    let state = state + k.unsqueeze_dim::<4>(3) * v.unsqueeze_dim(2);
-    (q.unsqueeze_dim::<4>(2).matmul(state.clone()).squeeze_dim(2), state)
-}
