@@ -7,6 +7,8 @@
 mod activation;
 mod attention;
 mod causal_conv;
+mod chunks;
+mod delta_rule;
 mod positions;
 mod scalar_decay;
 mod segments;
@@ -16,6 +18,7 @@ pub use crate::kernels::Implementation;
 pub use activation::{gelu, rms_norm, silu, softplus};
 pub use attention::{AttentionInputs, AttentionOptions, HeadBias, attention, attention_reference};
 pub use causal_conv::{causal_conv, causal_conv_step};
+pub use delta_rule::{DeltaRuleInputs, delta_rule, delta_rule_reference};
 pub use positions::{HardAlibi, Position, Rope, RopePairs, alibi_slopes};
 pub use scalar_decay::{ScalarDecayInputs, scalar_decay, scalar_decay_reference};
 pub use segments::Segments;
