@@ -30,7 +30,7 @@ fn model() -> LanguageModel {
 
 #[test]
 fn sizes_that_do_not_fit() {
-    let cases: [(String, &str); 9] = [
+    let cases: [(String, &str); 14] = [
         (
             config_error(&AttentionConfig::new(128).with_n_heads(6)),
             "attention: n_heads (6) must divide d_model (128)",
@@ -56,6 +56,26 @@ fn sizes_that_do_not_fit() {
         (
             config_error(&LinearAttentionConfig::new(16).with_n_heads(3)),
             "linear_attention: n_heads (3) must divide d_model (16)",
+        ),
+        (
+            config_error(&DeltaNetConfig::new(12)),
+            "delta_net: n_heads (8) must divide d_model (12), or set head_dim",
+        ),
+        (
+            config_error(&DeltaNetConfig::new(16).with_d_conv(1)),
+            "delta_net: d_conv - 1 must be at least 1, got 0",
+        ),
+        (
+            config_error(&GatedDeltaNetConfig::new(16).with_n_v_heads(Some(12))),
+            "gated_delta_net: n_heads (8) must divide n_v_heads (12)",
+        ),
+        (
+            config_error(&GatedDeltaNetConfig::new(16).with_norm_epsilon(0.0)),
+            "gated_delta_net: norm_epsilon must be positive and finite, got 0",
+        ),
+        (
+            config_error(&GatedDeltaNetConfig::new(16).with_expand_v(usize::MAX)),
+            "gated_delta_net: expand_v must be at most 1048576, got 18446744073709551615",
         ),
         (config_error(&LstmConfig::new(0)), "lstm: d_model must be at least 1, got 0"),
     ];
