@@ -186,11 +186,10 @@ impl<F: Real> Work for Within<'_, F> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let len = self.len;
-        for i in 0..len {
-            let row = i * len..i * len + i + 1;
-            let (weights, decays) = (&self.weights[row.clone()], &self.decays[row.clone()]);
-            let d_weights = &mut self.d_weights[row];
+        let rows = self.d_weights.chunks_exact_mut(self.len).zip(self.weights.chunks_exact(self.len));
+        let rows = rows.zip(self.decays.chunks_exact(self.len)).take(self.len);
+        // Weights and decays are 0 above the diagonal; whole rows are vectors, and these zeros cost less than their ends.
+        for (i, ((d_weights, weights), decays)) in rows.enumerate() {
             let along = dot::<F, FMA>(d_weights, weights);
             let columns = d_weights.iter_mut().zip(weights).zip(decays);
             for (((d, &weight), &decay), d_sum) in columns.zip(&mut *self.d_sums) {
@@ -198,7 +197,6 @@ impl<F: Real> Work for Within<'_, F> {
                 *d = *d * decay;
             }
             self.d_sums[i] += along;
-            self.d_weights[i * len + i + 1..(i + 1) * len].fill(F::zero());
         }
     }
 }

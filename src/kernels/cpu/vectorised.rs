@@ -34,9 +34,8 @@ pub(crate) fn vectorised<W: Work>(work: W) -> W::Output {
 pub(crate) fn dot<F: Real, const FMA: bool>(x: &[F], y: &[F]) -> F {
     let mut sums = [F::zero(); 32];
     let (xs, ys) = (x.chunks_exact(32), y.chunks_exact(32));
-    let mut rest = F::zero();
-    for (&x, &y) in xs.remainder().iter().zip(ys.remainder()) {
-        rest = F::fma::<FMA>(x, y, rest);
+    for ((sum, &x), &y) in sums.iter_mut().zip(xs.remainder()).zip(ys.remainder()) {
+        *sum = x * y;
     }
     for (x, y) in xs.zip(ys) {
         for l in 0..32 {
@@ -48,5 +47,5 @@ pub(crate) fn dot<F: Real, const FMA: bool>(x: &[F], y: &[F]) -> F {
             sums[l] += sums[l + half];
         }
     }
-    rest + sums[0]
+    sums[0]
 }

@@ -102,6 +102,12 @@ impl<F: Real> Chunk<F> {
                 out.copy_from_slice(&inputs[input].data[from..from + key_dim]);
             }
         }
+        // All rows at once, so that the processor waits for memory once and not at every row of the system.
+        let values = shape.values(row, start, head);
+        for (t, error) in self.errors.chunks_exact_mut(value_dim).take(len).enumerate() {
+            let from = values.start + t * values.rows;
+            error.copy_from_slice(&inputs[2].data[from..from + value_dim]);
+        }
         let (first, step) = place.numbers(shape);
         for (t, beta) in self.beta[..len].iter_mut().enumerate() {
             *beta = inputs[3].data[first + t * step];
@@ -128,7 +134,6 @@ impl<F: Real> Chunk<F> {
         );
         vectorised(Solve {
             len,
-            values: (inputs[2].data, shape.values(row, start, head)),
             reads: &self.reads[len * value_dim..2 * len * value_dim],
             from_state: &self.decays.from_state,
             overlaps: &self.weights[len * len..2 * len * len],
@@ -155,13 +160,13 @@ fn below(at: Layout, len: usize) -> Layout {
 struct Solve<'a, F> {
     len: usize,
     width: usize,
-    values: (&'a [F], Layout),
     /// `k S`.
     reads: &'a [F],
     from_state: &'a [F],
     /// `B`; what is on its diagonal and above is not read.
     overlaps: &'a [F],
     beta: &'a [F],
+    /// `v` in, `e` out.
     errors: &'a mut [F],
     writes: &'a mut [F],
 }
@@ -171,15 +176,14 @@ impl<F: Real> Work for Solve<'_, F> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let (len, width, (v, at)) = (self.len, self.width, self.values);
+        let (len, width) = (self.len, self.width);
         for i in 0..len {
             let (earlier, later) = self.writes.split_at_mut(i * width);
             let error = &mut self.errors[i * width..(i + 1) * width];
             let read = &self.reads[i * width..(i + 1) * width];
-            let from = at.start + i * at.rows;
-            let known = self.from_state[i];
-            for ((error, &v), &read) in error.iter_mut().zip(&v[from..from + width]).zip(read) {
-                *error = F::fma::<FMA>(-known, read, v);
+            let decay = self.from_state[i];
+            for (error, &read) in error.iter_mut().zip(read) {
+                *error = F::fma::<FMA>(-decay, read, *error);
             }
             let row = &self.overlaps[i * len..i * len + i];
             subtract_rows::<F, FMA>(error, earlier, |j| row[j]);
@@ -200,8 +204,8 @@ fn subtract_rows<F: Real, const FMA: bool>(sum: &mut [F], rows: &[F], weight: im
         let (front, back) = rows.split_at(2 * width);
         let ((ra, rb), (rc, rd)) = (front.split_at(width), back.split_at(width));
         for i in 0..width {
-            let pair = F::fma::<FMA>(a, ra[i], F::fma::<FMA>(b, rb[i], sum[i]));
-            sum[i] = F::fma::<FMA>(c, rc[i], F::fma::<FMA>(d, rd[i], pair));
+            let pairs = (F::fma::<FMA>(a, ra[i], b * rb[i]), F::fma::<FMA>(c, rc[i], d * rd[i]));
+            sum[i] += pairs.0 + pairs.1;
         }
     }
     for (j, row) in rows.chunks_exact(width).enumerate().skip(4 * whole) {
