@@ -10,6 +10,8 @@ mod activation;
 mod attention;
 #[path = "ops/causal_conv.rs"]
 mod causal_conv;
+#[path = "ops/linear.rs"]
+mod linear;
 #[path = "ops/scalar_decay.rs"]
 mod scalar_decay;
 #[path = "ops/selective_scan.rs"]

@@ -8,7 +8,8 @@ use burn::tensor::{Device, Distribution, Tensor, TensorData, assert_shape};
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use super::state::{MixerState, StateMapper};
 use crate::ops::{
-    Implementation, Segments, SelectiveScanInputs, causal_conv, selective_scan, silu, softplus,
+    Implementation, Segments, SelectiveScanInputs, apply_linear, apply_linear_in_pieces, causal_conv,
+    selective_scan, silu, softplus,
 };
 use crate::{Error, Result};
 
@@ -204,16 +205,15 @@ impl Mamba {
 
     fn mix(&self, x: Tensor<3>, segments: Option<&Segments>, state: MambaState) -> (Tensor<3>, MambaState) {
         let (d_inner, dt_rank, d_state) = (self.config.d_inner(), self.config.dt_rank(), self.config.d_state);
-        let projected = self.in_proj.forward(x);
-        let [u, z] = split(projected, [d_inner, d_inner]);
+        let [u, z] = apply_linear_in_pieces(&self.in_proj, x, [d_inner, d_inner]);
         let bias = Some(self.conv_bias.val());
         let (u, conv) =
             causal_conv(u, self.conv_weight.val(), bias, state.conv, segments, Implementation::Auto);
         let u = silu(u);
-        let [delta, b, c] = split(self.x_proj.forward(u.clone()), [dt_rank, d_state, d_state]);
+        let [delta, b, c] = apply_linear_in_pieces(&self.x_proj, u.clone(), [dt_rank, d_state, d_state]);
         let inputs = SelectiveScanInputs {
             u: u.clone(),
-            delta: softplus(self.dt_proj.forward(delta)),
+            delta: softplus(apply_linear(&self.dt_proj, delta)),
             a: self.a_log.val().exp().neg(),
             b,
             c,
@@ -222,7 +222,7 @@ impl Mamba {
         };
         let (y, ssm) = selective_scan(inputs, Implementation::Auto);
         let y = (y + u * self.d.val().unsqueeze()) * silu(z);
-        (self.out_proj.forward(y), MambaState { conv, ssm })
+        (apply_linear(&self.out_proj, y), MambaState { conv, ssm })
     }
 }
 

@@ -9,7 +9,8 @@ use super::mamba::{check_dt, check_sizes, conv_initializer, dt_bias, split};
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use super::state::{MixerState, StateMapper};
 use crate::ops::{
-    Implementation, ScalarDecayInputs, Segments, causal_conv, rms_norm, scalar_decay, silu, softplus,
+    Implementation, ScalarDecayInputs, Segments, apply_linear, apply_linear_in_pieces, causal_conv, rms_norm,
+    scalar_decay, silu, softplus,
 };
 use crate::{Error, Result};
 
@@ -205,7 +206,7 @@ impl Mamba2 {
         let Mamba2Config { d_state, head_dim, n_groups, chunk_size, .. } = self.config;
         let (d_inner, n_heads, conv_width) =
             (self.config.d_inner(), self.config.n_heads(), self.config.conv_width());
-        let [z, xbc, dt] = split(self.in_proj.forward(x), [d_inner, conv_width, n_heads]);
+        let [z, xbc, dt] = apply_linear_in_pieces(&self.in_proj, x, [d_inner, conv_width, n_heads]);
         let bias = Some(self.conv_bias.val());
         let (xbc, conv) =
             causal_conv(xbc, self.conv_weight.val(), bias, state.conv, segments, Implementation::Auto);
@@ -228,7 +229,7 @@ impl Mamba2 {
         let (y, ssm) = scalar_decay(inputs, Implementation::Auto);
         let y = y.swap_dims(1, 2) + x * self.d.val().reshape([1, 1, n_heads, 1]);
         let y = self.gated_norm(y.reshape([batch, seq, d_inner]), z);
-        (self.out_proj.forward(y), Mamba2State { conv, ssm })
+        (apply_linear(&self.out_proj, y), Mamba2State { conv, ssm })
     }
 
     /// `rms_norm(y ⊙ silu(z))`, each group of channels on its own.

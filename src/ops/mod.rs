@@ -7,6 +7,7 @@
 mod activation;
 mod attention;
 mod causal_conv;
+mod linear;
 mod positions;
 mod scalar_decay;
 mod segments;
@@ -16,6 +17,8 @@ pub use crate::kernels::Implementation;
 pub use activation::{gelu, rms_norm, silu, softplus};
 pub use attention::{AttentionInputs, AttentionOptions, HeadBias, attention, attention_reference};
 pub use causal_conv::{causal_conv, causal_conv_step};
+pub use linear::{WeightLayout, linear};
+pub(crate) use linear::{apply as apply_linear, apply_in_pieces as apply_linear_in_pieces};
 pub use positions::{HardAlibi, Position, Rope, RopePairs, alibi_slopes};
 pub use scalar_decay::{ScalarDecayInputs, scalar_decay, scalar_decay_reference};
 pub use segments::Segments;

@@ -124,10 +124,8 @@ fn fused(inputs: ScalarDecayInputs) -> (Tensor<4>, Tensor<4>) {
         log_decay.swap_dims(1, 2).into(),
         state.into(),
     ];
-    let output = host::run(op, arrays);
-    let len = batch * seq * heads * value_dim;
-    let o = output.clone().narrow(0, 0, len).reshape([batch, seq, heads, value_dim]).swap_dims(1, 2);
-    let state = output.narrow(0, len, batch * heads * key_dim * value_dim);
+    let [o, state] = host::run(op, arrays);
+    let o = o.reshape([batch, seq, heads, value_dim]).swap_dims(1, 2);
     (o, state.reshape([batch, heads, key_dim, value_dim]))
 }
 

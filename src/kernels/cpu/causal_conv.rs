@@ -206,28 +206,27 @@ impl CausalConv {
 }
 
 impl HostOp for CausalConv {
-    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], _: bool) -> (Vec<F>, Vec<F>) {
+    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], _: bool) -> (Vec<Vec<F>>, Vec<F>) {
         let shape = Shape::of(inputs);
         let (reach, last) = (self.reach(shape), self.last(shape));
         let (y_len, last_len) = (shape.seq * shape.channels, shape.past() * shape.channels);
-        let mut output = vec![F::zero(); shape.batch * (y_len + last_len)];
-        let (y, lasts) = output.split_at_mut(shape.batch * y_len);
+        let mut y = vec![F::zero(); shape.batch * y_len];
         // A width of 1 for a window of nothing: chunks cannot be empty.
-        let mut nothing = vec![F::zero(); shape.batch];
-        let lasts = if last_len == 0 { nothing.as_mut_slice() } else { lasts };
+        let mut lasts = vec![F::zero(); shape.batch * last_len.max(1)];
         let rows = y.par_chunks_mut(y_len).zip(lasts.par_chunks_mut(last_len.max(1))).enumerate();
         rows.for_each(|(index, (y, window))| {
             let row = Self::row(shape, index, inputs, &reach, last[index]);
             vectorised(Forward { row, bias: inputs[2].data, y, last: window });
         });
-        (output, Vec::new())
+        lasts.truncate(shape.batch * last_len);
+        (vec![y, lasts], Vec::new())
     }
 
-    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], _: &[F], grad: &[F]) -> Vec<Vec<F>> {
+    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], _: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
         let shape = Shape::of(inputs);
         let (reach, last) = (self.reach(shape), self.last(shape));
         let (y_len, last_len) = (shape.seq * shape.channels, shape.past() * shape.channels);
-        let (grad_y, grad_last) = grad.split_at(shape.batch * y_len);
+        let (grad_y, grad_last) = (grads[0], grads[1]);
         let mut dx = vec![F::zero(); shape.batch * y_len];
         let mut d_window = vec![F::zero(); shape.batch * last_len.max(1)];
         let rows = dx.par_chunks_mut(y_len).zip(d_window.par_chunks_mut(last_len.max(1))).enumerate();

@@ -94,17 +94,17 @@ impl<F: Real> Work for Map<'_, F> {
 }
 
 impl HostOp for Elementwise {
-    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], _: bool) -> (Vec<F>, Vec<F>) {
+    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], _: bool) -> (Vec<Vec<F>>, Vec<F>) {
         let x = inputs[0].data;
         let mut y = vec![F::zero(); x.len()];
         y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(out, x)| {
             vectorised(Map { function: *self, x, grad: None, out });
         });
-        (y, Vec::new())
+        (vec![y], Vec::new())
     }
 
-    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], _: &[F], grad: &[F]) -> Vec<Vec<F>> {
-        let x = inputs[0].data;
+    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], _: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
+        let (x, grad) = (inputs[0].data, grads[0]);
         let mut dx = vec![F::zero(); x.len()];
         let chunks = x.par_chunks(CHUNK).zip(grad.par_chunks(CHUNK));
         dx.par_chunks_mut(CHUNK).zip(chunks).for_each(|(out, (x, grad))| {

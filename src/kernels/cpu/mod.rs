@@ -3,8 +3,10 @@
 
 pub(crate) mod attention;
 pub(crate) mod causal_conv;
+mod dot;
 pub(crate) mod elementwise;
 mod gemm;
+pub(crate) mod linear;
 pub(crate) mod rms_norm;
 pub(crate) mod scalar_decay;
 pub(crate) mod selective_scan;
