@@ -37,10 +37,14 @@ pub(crate) trait HostOp: std::fmt::Debug + Send + Sync + 'static {
 ///
 /// If the operation has not `N` outputs.
 pub(crate) fn run<const N: usize>(op: impl HostOp, inputs: Vec<HostInput>) -> [Tensor<1>; N] {
+    run_all(op, inputs).try_into().expect("the operation's outputs")
+}
+
+/// As [`run`], for an operation whose outputs are counted at run time.
+pub(crate) fn run_all(op: impl HostOp, inputs: Vec<HostInput>) -> Vec<Tensor<1>> {
     let inputs = Tensors(inputs.into_iter().map(|input| input.0).collect());
     let Tensors(outputs) = <Dispatch as HostExtension>::host_op(inputs, Arc::new(op));
-    let outputs: [DispatchTensor; N] = outputs.try_into().expect("the operation's outputs");
-    outputs.map(Tensor::from_dispatch)
+    outputs.into_iter().map(Tensor::from_dispatch).collect()
 }
 
 /// A [`HostOp`] for one float type, without its own type: backends and autodiff are compiled once, not once an

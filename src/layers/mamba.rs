@@ -8,7 +8,7 @@ use burn::tensor::{Device, Distribution, Tensor, TensorData, assert_shape};
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use super::state::{MixerState, StateMapper};
 use crate::ops::{
-    Implementation, Segments, SelectiveScanInputs, apply_linear, apply_linear_in_pieces, causal_conv,
+    Implementation, Segments, SelectiveScanInputs, apply_linear, apply_linear_in_pieces, causal_conv_silu,
     selective_scan, silu, softplus,
 };
 use crate::{Error, Result};
@@ -207,9 +207,15 @@ impl Mamba {
         let (d_inner, dt_rank, d_state) = (self.config.d_inner(), self.config.dt_rank(), self.config.d_state);
         let [u, z] = apply_linear_in_pieces(&self.in_proj, x, [d_inner, d_inner]);
         let bias = Some(self.conv_bias.val());
-        let (u, conv) =
-            causal_conv(u, self.conv_weight.val(), bias, state.conv, segments, Implementation::Auto);
-        let u = silu(u);
+        let ([u], conv) = causal_conv_silu(
+            u,
+            self.conv_weight.val(),
+            bias,
+            state.conv,
+            segments,
+            [d_inner],
+            Implementation::Auto,
+        );
         let [delta, b, c] = apply_linear_in_pieces(&self.x_proj, u.clone(), [dt_rank, d_state, d_state]);
         let inputs = SelectiveScanInputs {
             u: u.clone(),
@@ -224,15 +230,6 @@ impl Mamba {
         let y = (y + u * self.d.val().unsqueeze()) * silu(z);
         (apply_linear(&self.out_proj, y), MambaState { conv, ssm })
     }
-}
-
-/// Cuts the last axis into parts of these widths.
-pub(super) fn split<const N: usize>(x: Tensor<3>, widths: [usize; N]) -> [Tensor<3>; N] {
-    let mut start = 0;
-    widths.map(|width| {
-        start += width;
-        x.clone().narrow(2, start - width, width)
-    })
 }
 
 impl SequenceMixer for Mamba {

@@ -5,12 +5,12 @@ use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor, assert_shape};
 
-use super::mamba::{check_dt, check_sizes, conv_initializer, dt_bias, split};
+use super::mamba::{check_dt, check_sizes, conv_initializer, dt_bias};
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use super::state::{MixerState, StateMapper};
 use crate::ops::{
-    Implementation, ScalarDecayInputs, Segments, apply_linear, apply_linear_in_pieces, causal_conv, rms_norm,
-    scalar_decay, silu, softplus,
+    Implementation, ScalarDecayInputs, Segments, apply_linear, apply_linear_in_pieces, causal_conv_silu,
+    rms_norm, scalar_decay, silu, softplus,
 };
 use crate::{Error, Result};
 
@@ -208,10 +208,17 @@ impl Mamba2 {
             (self.config.d_inner(), self.config.n_heads(), self.config.conv_width());
         let [z, xbc, dt] = apply_linear_in_pieces(&self.in_proj, x, [d_inner, conv_width, n_heads]);
         let bias = Some(self.conv_bias.val());
-        let (xbc, conv) =
-            causal_conv(xbc, self.conv_weight.val(), bias, state.conv, segments, Implementation::Auto);
         let groups = n_groups * d_state;
-        let [x, b, c] = split(silu(xbc), [d_inner, groups, groups]);
+        let widths = [d_inner, groups, groups];
+        let ([x, b, c], conv) = causal_conv_silu(
+            xbc,
+            self.conv_weight.val(),
+            bias,
+            state.conv,
+            segments,
+            widths,
+            Implementation::Auto,
+        );
 
         let x = x.reshape([batch, seq, n_heads, head_dim]);
         let dt = softplus(dt + self.dt_bias.val().unsqueeze());

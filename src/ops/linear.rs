@@ -68,11 +68,15 @@ fn pieces<const D: usize, const N: usize>(
         WeightLayout::InputFirst => weight,
         WeightLayout::OutputFirst => weight.transpose(),
     };
-    let y = burn::tensor::module::linear(x, weight, bias);
+    split(burn::tensor::module::linear(x, weight, bias), widths)
+}
+
+/// Cuts the last axis into pieces of these widths.
+pub(super) fn split<const D: usize, const N: usize>(x: Tensor<D>, widths: [usize; N]) -> [Tensor<D>; N] {
     let mut start = 0;
     widths.map(|width| {
         start += width;
-        y.clone().narrow(D - 1, start - width, width)
+        x.clone().narrow(D - 1, start - width, width)
     })
 }
 

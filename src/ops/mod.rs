@@ -16,7 +16,7 @@ mod selective_scan;
 pub use crate::kernels::Implementation;
 pub use activation::{gelu, rms_norm, silu, softplus};
 pub use attention::{AttentionInputs, AttentionOptions, HeadBias, attention, attention_reference};
-pub use causal_conv::{causal_conv, causal_conv_step};
+pub use causal_conv::{causal_conv, causal_conv_silu, causal_conv_step};
 pub use linear::{WeightLayout, linear};
 pub(crate) use linear::{apply as apply_linear, apply_in_pieces as apply_linear_in_pieces};
 pub use positions::{HardAlibi, Position, Rope, RopePairs, alibi_slopes};
