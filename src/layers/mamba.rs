@@ -5,8 +5,8 @@ use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor, TensorData, assert_shape};
 
+use super::conv_state::{ConvState, ConvStateDims};
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
-use super::state::{MixerState, StateMapper};
 use crate::ops::{
     Implementation, Segments, SelectiveScanInputs, apply_linear, apply_linear_in_pieces, causal_conv_silu,
     selective_scan, silu, softplus,
@@ -74,21 +74,6 @@ pub struct Mamba {
     pub out_proj: Linear,
     #[module(skip)]
     config: MambaConfig,
-}
-
-/// The state of [`Mamba`].
-#[derive(Clone, Debug)]
-pub struct MambaState {
-    /// `[batch, d_conv − 1, d_inner]`: the last inputs of the convolution, the oldest first.
-    pub conv: Tensor<3>,
-    /// `[batch, d_inner, d_state]`.
-    pub ssm: Tensor<3>,
-}
-
-impl MixerState for MambaState {
-    fn map<M: StateMapper>(self, mapper: &mut M) -> Self {
-        Self { conv: mapper.tensor("conv", self.conv), ssm: mapper.tensor("ssm", self.ssm) }
-    }
 }
 
 impl MambaConfig {
@@ -175,12 +160,20 @@ impl BuildMixer for MambaConfig {
     }
 }
 
-/// Every size is at least 1.
+/// Products of three sizes, and sums of a few such products, do not overflow.
+const LARGEST_SIZE: usize = 1 << 20;
+
+/// Every size is at least 1, and none is so large that products of them overflow.
 pub(super) fn check_sizes(mixer: &str, sizes: &[(&str, usize)]) -> Result<()> {
-    match sizes.iter().find(|(_, size)| *size == 0) {
-        Some((name, _)) => Err(Error::Config(format!("{mixer}: {name} must be at least 1, got 0"))),
-        None => Ok(()),
+    for &(name, size) in sizes {
+        if size == 0 {
+            return Err(Error::Config(format!("{mixer}: {name} must be at least 1, got 0")));
+        }
+        if size > LARGEST_SIZE {
+            return Err(Error::Config(format!("{mixer}: {name} must be at most {LARGEST_SIZE}, got {size}")));
+        }
     }
+    Ok(())
 }
 
 pub(super) fn check_dt(mixer: &str, min: f64, max: f64) -> Result<()> {
@@ -196,14 +189,17 @@ impl Mamba {
         &self.config
     }
 
-    fn check_state(&self, state: &MambaState, batch: usize) {
+    fn state_dims(&self, batch: usize) -> ConvStateDims<3> {
         let (d_inner, past, d_state) = (self.config.d_inner(), self.config.d_conv - 1, self.config.d_state);
-        let MambaState { conv, ssm } = state;
-        assert_shape!(conv, [batch, past, d_inner]);
-        assert_shape!(ssm, [batch, d_inner, d_state]);
+        ([batch, past, d_inner], [batch, d_inner, d_state])
     }
 
-    fn mix(&self, x: Tensor<3>, segments: Option<&Segments>, state: MambaState) -> (Tensor<3>, MambaState) {
+    fn mix(
+        &self,
+        x: Tensor<3>,
+        segments: Option<&Segments>,
+        state: ConvState<3>,
+    ) -> (Tensor<3>, ConvState<3>) {
         let (d_inner, dt_rank, d_state) = (self.config.d_inner(), self.config.dt_rank(), self.config.d_state);
         let [u, z] = apply_linear_in_pieces(&self.in_proj, x, [d_inner, d_inner]);
         let bias = Some(self.conv_bias.val());
@@ -223,43 +219,39 @@ impl Mamba {
             a: self.a_log.val().exp().neg(),
             b,
             c,
-            state: state.ssm,
+            state: state.recurrent,
             segments: segments.cloned(),
         };
-        let (y, ssm) = selective_scan(inputs, Implementation::Auto);
+        let (y, recurrent) = selective_scan(inputs, Implementation::Auto);
         let y = (y + u * self.d.val().unsqueeze()) * silu(z);
-        (apply_linear(&self.out_proj, y), MambaState { conv, ssm })
+        (apply_linear(&self.out_proj, y), ConvState { conv, recurrent })
     }
 }
 
 impl SequenceMixer for Mamba {
-    type State = MambaState;
+    type State = ConvState<3>;
 
-    fn init_state(&self, batch: usize, device: &Device) -> MambaState {
-        let options = (device, self.a_log.val().dtype());
-        MambaState {
-            conv: Tensor::zeros([batch, self.config.d_conv - 1, self.config.d_inner()], options),
-            ssm: Tensor::zeros([batch, self.config.d_inner(), self.config.d_state], options),
-        }
+    fn init_state(&self, batch: usize, device: &Device) -> ConvState<3> {
+        ConvState::empty(self.state_dims(batch), self.a_log.val().dtype(), device)
     }
 
     fn forward(
         &self,
         x: Tensor<3>,
         segments: Option<&Segments>,
-        state: Option<MambaState>,
-    ) -> (Tensor<3>, MambaState) {
+        state: Option<ConvState<3>>,
+    ) -> (Tensor<3>, ConvState<3>) {
         let [batch, _, _] = x.dims();
         assert_shape!(x, [_, _, self.config.d_model]);
         let state = state.unwrap_or_else(|| self.init_state(batch, &x.device()));
-        self.check_state(&state, batch);
+        state.check(self.state_dims(batch));
         Segments::aligned(x, segments, |x, segments| self.mix(x, segments, state))
     }
 
-    fn step(&self, x: Tensor<2>, state: MambaState) -> (Tensor<2>, MambaState) {
+    fn step(&self, x: Tensor<2>, state: ConvState<3>) -> (Tensor<2>, ConvState<3>) {
         let [batch, _] = x.dims();
         assert_shape!(x, [_, self.config.d_model]);
-        self.check_state(&state, batch);
+        state.check(self.state_dims(batch));
         let (y, state) = self.mix(x.unsqueeze_dim(1), None, state);
         (y.squeeze_dim(1), state)
     }

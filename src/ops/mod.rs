@@ -7,6 +7,8 @@
 mod activation;
 mod attention;
 mod causal_conv;
+mod chunks;
+mod delta_rule;
 mod linear;
 mod positions;
 mod scalar_decay;
@@ -17,6 +19,7 @@ pub use crate::kernels::Implementation;
 pub use activation::{gelu, rms_norm, silu, softplus};
 pub use attention::{AttentionInputs, AttentionOptions, HeadBias, attention, attention_reference};
 pub use causal_conv::{causal_conv, causal_conv_silu, causal_conv_step};
+pub use delta_rule::{DeltaRuleInputs, delta_rule, delta_rule_reference};
 pub use linear::{WeightLayout, linear};
 pub(crate) use linear::{apply as apply_linear, apply_in_pieces as apply_linear_in_pieces};
 pub use positions::{HardAlibi, Position, Rope, RopePairs, alibi_slopes};

@@ -3,7 +3,8 @@
 
 pub(crate) mod attention;
 pub(crate) mod causal_conv;
-mod dot;
+pub(crate) mod chunks;
+pub(crate) mod delta_rule;
 pub(crate) mod elementwise;
 mod gemm;
 pub(crate) mod linear;

@@ -2,8 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::dot::dot;
-use super::vectorised::{Work, vectorised};
+use super::vectorised::{Work, dot, vectorised};
 use crate::kernels::host::{Array, HostOp};
 use crate::kernels::real::Real;
 

@@ -2,9 +2,8 @@
 
 use rayon::prelude::*;
 
-use crate::kernels::cpu::dot::dot;
 use crate::kernels::cpu::gemm::Layout;
-use crate::kernels::cpu::vectorised::{Work, vectorised};
+use crate::kernels::cpu::vectorised::{Work, dot, vectorised};
 use crate::kernels::real::Real;
 
 /// Weights of a parallel task, at least: 128 KiB of f32, some microseconds of memory's time.
