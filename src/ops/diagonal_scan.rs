@@ -4,18 +4,14 @@ use burn::tensor::{Tensor, assert_shape};
 
 use super::Segments;
 use super::doubling::doubling;
+use super::gates::Gates;
 use crate::kernels::Implementation;
 
 /// What a [`diagonal_scan`] runs on.
-///
-/// One recurrence for the RG-LRU, minGRU and their relatives. The decay is asked for as a logarithm, because that
-/// is what gates have: `log σ(x) = −softplus(−x)` keeps the digits of a decay near 1, of which `1 − a²` is made.
 #[derive(Clone, Debug)]
 pub struct DiagonalScanInputs {
-    /// `[batch, seq, channels]`: the logarithm of the decay, not positive.
-    pub log_decay: Tensor<3>,
-    /// `[batch, seq, channels]`: what is written.
-    pub write: Tensor<3>,
+    /// What every token keeps and writes: `[batch, seq, channels]`.
+    pub gates: Gates,
     /// `[batch, channels]`: the state before the first token.
     pub state: Tensor<2>,
     /// Documents and padding; padding on the right only.
@@ -24,30 +20,32 @@ pub struct DiagonalScanInputs {
 
 impl DiagonalScanInputs {
     fn check(&self) {
-        let Self { log_decay, write, state, segments } = self;
-        let [batch, seq, channels] = write.dims();
-        assert_shape!(log_decay, [batch, seq, channels]);
+        let Self { gates, state, segments } = self;
+        let [batch, seq, channels] = gates.first().dims();
+        gates.check();
         assert_shape!(state, [batch, channels]);
         if let Some(segments) = segments {
             segments.check(batch, seq);
         }
     }
 
-    /// Decays and writes with documents and padding in them: a document's first token keeps nothing, padding
-    /// everything.
-    fn gated(&self) -> [Tensor<3>; 2] {
-        let (mut decay, mut write) = (self.log_decay.clone().exp(), self.write.clone());
+    /// Decays, writes and the state, with documents and padding in them: a document's first token keeps nothing,
+    /// padding everything.
+    fn open(self) -> ([Tensor<3>; 2], Tensor<2>) {
+        let Self { gates, state, segments } = self;
+        let [log_decay, mut write] = gates.open(segments.as_ref());
+        let mut decay = log_decay.exp();
         let device = write.device();
-        if let Some(segments) = self.segments.as_ref().filter(|segments| segments.has_right_padding()) {
+        if let Some(segments) = segments.as_ref().filter(|segments| segments.has_right_padding()) {
             let padding = segments.mask(&device).unsqueeze_dim::<3>(2).equal_elem(0.0).expand(write.dims());
             decay = decay.mask_fill(padding.clone(), 1.0);
             write = write.mask_fill(padding, 0.0);
         }
-        if let Some(segments) = self.segments.as_ref().filter(|segments| segments.has_resets()) {
+        if let Some(segments) = segments.filter(Segments::has_resets) {
             let survival = segments.survival(&device).cast(decay.dtype());
             decay = decay * survival.unsqueeze_dim(2);
         }
-        [decay, write]
+        ([decay, write], state)
     }
 }
 
@@ -57,7 +55,8 @@ impl DiagonalScanInputs {
 /// h_t = a_t ⊙ h_{t-1} + write_t        a_t = exp(log_decay_t)
 /// ```
 ///
-/// and returns every `h [batch, seq, channels]` and the last, `[batch, channels]`.
+/// and returns every `h [batch, seq, channels]` and the last, `[batch, channels]`. The fused kernel opens the
+/// [`Gates`] as it goes: decays and writes are never stored.
 ///
 /// Time is linear in `seq`. The portable form takes a number of passes that grows with the logarithm of `seq`.
 ///
@@ -71,7 +70,7 @@ impl DiagonalScanInputs {
 pub fn diagonal_scan(inputs: DiagonalScanInputs, implementation: Implementation) -> (Tensor<3>, Tensor<2>) {
     inputs.check();
     #[cfg(any(feature = "flex", feature = "ndarray"))]
-    if implementation.is_fused(&inputs.write) {
+    if implementation.is_fused(inputs.gates.first()) {
         return with_last(fused(inputs));
     }
     let _ = implementation;
@@ -85,9 +84,8 @@ pub fn diagonal_scan(inputs: DiagonalScanInputs, implementation: Implementation)
 /// If the shapes do not agree.
 pub fn diagonal_scan_reference(inputs: DiagonalScanInputs) -> (Tensor<3>, Tensor<2>) {
     inputs.check();
-    let [decay, write] = inputs.gated();
+    let ([decay, write], mut state) = inputs.open();
     let [_, seq, _] = write.dims();
-    let mut state = inputs.state;
     let mut outputs = Vec::with_capacity(seq);
     for t in 0..seq {
         let at = |x: &Tensor<3>| x.clone().narrow(1, t, 1).squeeze_dim::<2>(1);
@@ -105,9 +103,9 @@ fn with_last(h: Tensor<3>) -> (Tensor<3>, Tensor<2>) {
 
 /// The state before the first token is what a token before it wrote.
 fn portable(inputs: DiagonalScanInputs) -> Tensor<3> {
-    let [decay, write] = inputs.gated();
+    let ([decay, write], state) = inputs.open();
     let [_, seq, _] = write.dims();
-    let state: Tensor<3> = inputs.state.unsqueeze_dim(1);
+    let state: Tensor<3> = state.unsqueeze_dim(1);
     let decay = Tensor::cat(vec![state.zeros_like(), decay], 1);
     from_nothing(decay, Tensor::cat(vec![state, write], 1)).narrow(1, 1, seq)
 }
@@ -139,8 +137,23 @@ fn from_nothing(decay: Tensor<3>, write: Tensor<3>) -> Tensor<3> {
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 fn fused(inputs: DiagonalScanInputs) -> Tensor<3> {
-    use crate::kernels::{cpu::diagonal_scan::DiagonalScan, host};
-    let dims = inputs.write.dims();
-    let DiagonalScanInputs { log_decay, write, state, segments } = inputs;
-    host::run(DiagonalScan { segments }, vec![log_decay.into(), write.into(), state.into()]).reshape(dims)
+    use crate::kernels::{cpu::diagonal_scan as kernel, host};
+    let dims = inputs.gates.first().dims();
+    let DiagonalScanInputs { gates, state, segments } = inputs;
+    let state = state.into();
+    let h = match gates {
+        Gates::Given { log_decay, write } => {
+            let arrays = vec![log_decay.into(), write.into(), state];
+            host::run(kernel::DiagonalScan { gates: kernel::Given, segments }, arrays)
+        }
+        Gates::RgLru { x, recurrent, input, rate, begins } => {
+            let arrays = vec![x.into(), recurrent.into(), input.into(), state, rate.into()];
+            host::run(kernel::DiagonalScan { gates: kernel::RgLru { begins }, segments }, arrays)
+        }
+        Gates::MinGru { z, h } => {
+            let arrays = vec![z.into(), h.into(), state];
+            host::run(kernel::DiagonalScan { gates: kernel::MinGru, segments }, arrays)
+        }
+    };
+    h.reshape(dims)
 }

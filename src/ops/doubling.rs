@@ -5,10 +5,7 @@ use burn::tensor::Tensor;
 /// `h_t = decay_t ⊙ h_{t−1} + write_t` along axis 1, from nothing: the products of the decays up to each token, and h.
 ///
 /// Each pass joins every stretch of tokens to the equally long one before it.
-pub(super) fn doubling<const D: usize>(
-    mut decay: Tensor<D>,
-    write: Tensor<D>,
-) -> (Tensor<D>, Tensor<D>) {
+pub(super) fn doubling<const D: usize>(mut decay: Tensor<D>, write: Tensor<D>) -> (Tensor<D>, Tensor<D>) {
     let (mut h, len) = (write, decay.dims()[1]);
     let mut by = 1;
     while by < len {

@@ -1,6 +1,7 @@
 use burn_sequence::layers::{
-    AttentionConfig, BuildMixer, FeatureMap, LinearAttentionConfig, LstmConfig, Mamba2Config, MambaConfig,
-    MixerConfig, Normalization, ParallelConfig, RetentionConfig,
+    AttentionConfig, BuildMixer, Discretization, FeatureMap, LinearAttentionConfig, LstmConfig, Mamba2Config,
+    MambaConfig, MinGruConfig, MixerConfig, Normalization, ParallelConfig, RetentionConfig, RgLruConfig,
+    S4dConfig, S4dInit,
 };
 use burn_sequence::ops::{HardAlibi, Position, Rope, RopePairs};
 use burn_sequence::testing::{Law, check_law};
@@ -38,6 +39,13 @@ fn linear(feature_map: FeatureMap, normalization: Normalization) -> LinearAttent
         .with_chunk_size(5)
 }
 
+fn s4d_inv_bilinear() -> S4dConfig {
+    S4dConfig::new(D_MODEL)
+        .with_d_state(6)
+        .with_init(S4dInit::Inv)
+        .with_discretization(Discretization::Bilinear)
+}
+
 fn parallel() -> ParallelConfig<MixerConfig> {
     ParallelConfig {
         d_model: D_MODEL,
@@ -62,6 +70,12 @@ subjects! { check_law; MixerConfig;
     linear_identity: linear(FeatureMap::Identity, Normalization::None);
     linear_taylor: linear(FeatureMap::Taylor, Normalization::Sum);
     retention: RetentionConfig::new(D_MODEL).with_n_heads(4).with_chunk_size(4);
+    rg_lru: RgLruConfig::new(D_MODEL);
+    rg_lru_wide: RgLruConfig::new(D_MODEL).with_d_rnn(Some(21)).with_n_heads(3).with_d_conv(2);
+    min_gru: MinGruConfig::new(D_MODEL);
+    min_gru_expanded: MinGruConfig::new(D_MODEL).with_expand(2);
+    s4d: S4dConfig::new(D_MODEL);
+    s4d_inv_bilinear: s4d_inv_bilinear();
     lstm: LstmConfig::new(D_MODEL);
     parallel_attention_mamba2: parallel();
 }

@@ -1,18 +1,36 @@
 use burn::tensor::{DType, Tensor};
 use burn_sequence::ops::{
-    DiagonalScanInputs, Implementation, Segments, diagonal_scan, diagonal_scan_reference,
+    DiagonalScanInputs, Gates, Implementation, Segments, diagonal_scan, diagonal_scan_reference,
 };
 use proptest::prelude::*;
 
 use crate::support::{Outcome, assert_same, device, has_f64, outcome, uniform, wrt};
 
-fn inputs([batch, seq, channels]: [usize; 3], segments: Option<Segments>, dtype: DType) -> DiagonalScanInputs {
-    DiagonalScanInputs {
-        log_decay: uniform([batch, seq, channels], -2.0, 0.0, dtype),
-        write: uniform([batch, seq, channels], -1.0, 1.0, dtype),
-        state: uniform([batch, channels], -1.0, 1.0, dtype),
-        segments,
+const KINDS: [&str; 3] = ["given", "rg_lru", "min_gru"];
+
+fn gates(kind: &str, [batch, seq, channels]: [usize; 3], dtype: DType) -> Gates {
+    let array = |low, high| uniform([batch, seq, channels], low, high, dtype);
+    match kind {
+        "given" => Gates::Given { log_decay: array(-2.0, 0.0), write: array(-1.0, 1.0) },
+        "rg_lru" => Gates::RgLru {
+            x: array(-1.0, 1.0),
+            recurrent: array(-4.0, 4.0),
+            input: array(-4.0, 4.0),
+            rate: uniform([channels], 0.001, 3.0, dtype),
+            begins: (0..batch).map(|row| row % 2 == 0).collect(),
+        },
+        _ => Gates::MinGru { z: array(-4.0, 4.0), h: array(-4.0, 4.0) },
     }
+}
+
+fn inputs(
+    kind: &str,
+    [batch, seq, channels]: [usize; 3],
+    segments: Option<Segments>,
+    dtype: DType,
+) -> DiagonalScanInputs {
+    let gates = gates(kind, [batch, seq, channels], dtype);
+    DiagonalScanInputs { gates, state: uniform([batch, channels], -1.0, 1.0, dtype), segments }
 }
 
 fn run(
@@ -21,9 +39,15 @@ fn run(
     form: impl Fn(DiagonalScanInputs) -> (Tensor<3>, Tensor<2>),
 ) -> Outcome {
     let (h, state) = form(inputs.clone());
-    let DiagonalScanInputs { log_decay, write, state: before, .. } = inputs;
-    let wrt = vec![("log_decay", wrt(log_decay)), ("write", wrt(write)), ("state", wrt(before))];
-    outcome(name, vec![h.flatten(0, 2), state.flatten(0, 1)], wrt)
+    let mut arrays = match &inputs.gates {
+        Gates::Given { log_decay, write } => vec![("log_decay", wrt(log_decay)), ("write", wrt(write))],
+        Gates::RgLru { x, recurrent, input, rate, .. } => {
+            vec![("x", wrt(x)), ("recurrent", wrt(recurrent)), ("input", wrt(input)), ("rate", wrt(rate))]
+        }
+        Gates::MinGru { z, h } => vec![("z", wrt(z)), ("h", wrt(h))],
+    };
+    arrays.push(("state", wrt(&inputs.state)));
+    outcome(name, vec![h.flatten(0, 2), state.flatten(0, 1)], arrays)
 }
 
 fn check_inputs(inputs: &DiagonalScanInputs, tolerance: f64) {
@@ -35,7 +59,9 @@ fn check_inputs(inputs: &DiagonalScanInputs, tolerance: f64) {
 }
 
 fn check(shape: [usize; 3], segments: Option<Segments>, dtype: DType, tolerance: f64) {
-    check_inputs(&inputs(shape, segments, dtype), tolerance);
+    for kind in KINDS {
+        check_inputs(&inputs(kind, shape, segments.clone(), dtype), tolerance);
+    }
 }
 
 proptest! {
@@ -79,26 +105,49 @@ fn forms_agree_in_f64() {
 /// Every third token forgets everything, the next nothing, the last half.
 #[test]
 fn saturated_decays_stay_exact() {
-    let mut inputs = inputs([1, 60, 4], None, DType::F32);
+    let mut inputs = inputs("given", [1, 60, 4], None, DType::F32);
+    let Gates::Given { write, .. } = inputs.gates else { unreachable!("as asked for") };
     for forgets in [-200.0, -1e30, f32::NEG_INFINITY] {
         let log_decay: Vec<f32> = (0..240).map(|i| [forgets, 0.0, -0.7][i / 4 % 3]).collect();
         let log_decay = Tensor::<1>::from_data(&log_decay[..], &device()).reshape([1, 60, 4]);
-        inputs.log_decay = log_decay.detach().require_grad();
+        let log_decay = log_decay.detach().require_grad();
+        inputs.gates = Gates::Given { log_decay, write: write.clone() };
         check_inputs(&inputs, 2e-5);
     }
 }
 
+/// Gates that are shut or open as far as floats go; rates beside which 1 − a² is rounded away, and rates that
+/// forget all.
+#[test]
+fn saturated_gates_stay_exact() {
+    let (batch, seq, channels) = (2, 40, 6);
+    let logits = |shift: usize| {
+        let logit = |i: usize| [0.3, -1e4, 1e4, -30.0, 30.0][(i + shift) % 5];
+        let values: Vec<f32> = (0..batch * seq * channels).map(logit).collect();
+        let values = Tensor::<1>::from_data(&values[..], &device()).reshape([batch, seq, channels]);
+        values.detach().require_grad()
+    };
+    let rate = Tensor::<1>::from_data([0.0, 1e-12, 1e-8, 1e-4, 30.0, 1e4], &device()).require_grad();
+    let mut inputs = inputs("rg_lru", [batch, seq, channels], None, DType::F32);
+    let Gates::RgLru { x, begins, .. } = inputs.gates else { unreachable!("as asked for") };
+    inputs.gates = Gates::RgLru { x, recurrent: logits(0), input: logits(2), rate, begins };
+    check_inputs(&inputs, 2e-5);
+    inputs.gates = Gates::MinGru { z: logits(0), h: logits(3) };
+    check_inputs(&inputs, 2e-5);
+}
+
 #[test]
 fn views_are_read_as_they_are() {
-    let (batch, seq, channels) = (2, 37, 20);
-    let base = inputs([batch, channels, seq], None, DType::F32);
     let turned = |form: fn(DiagonalScanInputs) -> (Tensor<3>, Tensor<2>)| {
-        move |inputs: DiagonalScanInputs| {
-            let [log_decay, write] = [inputs.log_decay, inputs.write].map(|x| x.swap_dims(1, 2));
-            form(DiagonalScanInputs { log_decay, write, ..inputs })
+        move |mut inputs: DiagonalScanInputs| {
+            let Gates::Given { log_decay, write } = inputs.gates else { unreachable!("as asked for") };
+            let [log_decay, write] = [log_decay, write].map(|x| x.swap_dims(1, 2));
+            inputs.gates = Gates::Given { log_decay, write };
+            form(inputs)
         }
     };
-    let inputs = DiagonalScanInputs { state: uniform([batch, channels], -1.0, 1.0, DType::F32), ..base };
+    let mut inputs = inputs("given", [2, 20, 37], None, DType::F32);
+    inputs.state = uniform([2, 20], -1.0, 1.0, DType::F32);
     let reference = run("reference", &inputs, turned(diagonal_scan_reference));
     let fused = run("fused", &inputs, turned(|inputs| diagonal_scan(inputs, Implementation::Auto)));
     assert_same(&reference, &fused, 2e-5);

@@ -76,11 +76,7 @@ impl<F: Real> Tokens<'_, F> {
     ///
     /// Gradients are complex numbers whose parts are those of the parts.
     #[inline(always)]
-    fn back<const FMA: bool>(
-        self,
-        [decay, c]: [&Complex<F>; 2],
-        [d_h, d_decay, d_c]: [&mut Complex<F>; 3],
-    ) {
+    fn back<const FMA: bool>(self, [decay, c]: [&Complex<F>; 2], [d_h, d_decay, d_c]: [&mut Complex<F>; 3]) {
         let Self { u, dy, du, states } = self;
         for (t, u) in u.iter().enumerate() {
             states[t + 1] = advance::<F, FMA>(&states[t], decay, u);

@@ -149,7 +149,8 @@ impl ComplexScan {
         let row = |row| {
             let mut slots = 0..;
             let pieces = pieces(self.segments.as_ref(), row, shape.seq, PIECE).into_iter();
-            let stretch = |piece: Piece| Stretch { slot: if piece.resets { None } else { slots.next() }, piece };
+            let stretch =
+                |piece: Piece| Stretch { slot: if piece.resets { None } else { slots.next() }, piece };
             pieces.map(stretch).collect()
         };
         (0..shape.batch).map(row).collect()
