@@ -8,9 +8,11 @@ use burn::tensor::{Device, Tensor, assert_shape};
 
 use super::conv_state::{ConvState, ConvStateDims};
 use super::linear_attention::{narrow_linear, to_heads};
-use super::mamba::{check_sizes, conv_initializer, split};
+use super::mamba::{check_sizes, conv_initializer};
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
-use crate::ops::{DeltaRuleInputs, Implementation, Segments, causal_conv, delta_rule, rms_norm, silu};
+use crate::ops::{
+    DeltaRuleInputs, Implementation, Segments, apply_linear, causal_conv_silu, delta_rule, rms_norm, silu,
+};
 use crate::{Error, Result};
 
 /// Configuration of [`DeltaNet`].
@@ -224,11 +226,18 @@ impl DeltaNet {
         let config = &self.config;
         let [batch, seq, _] = x.dims();
         let (keys, values) = (config.keys(), config.values());
-        let qkv = self.qkv_proj.forward(x.clone());
-        let (qkv, conv) =
-            causal_conv(qkv, self.conv_weight.val(), None, state.conv, segments, Implementation::Auto);
-        let [q, k, v] = split(silu(qkv), [keys, keys, values]);
-        let beta = sigmoid(self.b_proj.forward(x.clone())).swap_dims(1, 2);
+        let qkv = apply_linear(&self.qkv_proj, x.clone());
+        let widths = [keys, keys, values];
+        let ([q, k, v], conv) = causal_conv_silu(
+            qkv,
+            self.conv_weight.val(),
+            None,
+            state.conv,
+            segments,
+            widths,
+            Implementation::Auto,
+        );
+        let beta = sigmoid(apply_linear(&self.b_proj, x.clone())).swap_dims(1, 2);
         let inputs = DeltaRuleInputs {
             q: of_length(q, config.n_heads, (config.head_dim() as f64).powf(-0.5)),
             k: of_length(k, config.n_heads, 1.0),
@@ -243,9 +252,9 @@ impl DeltaNet {
         let o = rms_norm(o.swap_dims(1, 2), self.norm_weight.val(), config.norm_epsilon);
         let mut y = o.reshape([batch, seq, values]);
         if let Some(g_proj) = &self.g_proj {
-            y = y * silu(g_proj.forward(x));
+            y = y * silu(apply_linear(g_proj, x));
         }
-        (self.o_proj.forward(y), ConvState { conv, recurrent })
+        (apply_linear(&self.o_proj, y), ConvState { conv, recurrent })
     }
 }
 

@@ -11,7 +11,7 @@ use super::linear_attention::narrow_linear;
 use super::mamba::{check_dt, dt_bias};
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use crate::Result;
-use crate::ops::{Segments, softplus};
+use crate::ops::{Segments, apply_linear, softplus};
 
 /// Configuration of [`GatedDeltaNet`].
 #[derive(Config, Debug, PartialEq)]
@@ -148,7 +148,7 @@ impl GatedDeltaNet {
     }
 
     fn log_decay(&self, x: &Tensor<3>) -> Tensor<3> {
-        let dt = softplus(self.a_proj.forward(x.clone()) + self.dt_bias.val().unsqueeze());
+        let dt = softplus(apply_linear(&self.a_proj, x.clone()) + self.dt_bias.val().unsqueeze());
         (dt * self.a_log.val().exp().neg().unsqueeze()).swap_dims(1, 2)
     }
 }

@@ -8,7 +8,8 @@ use burn::tensor::{Device, Distribution, Tensor, TensorData, assert_shape};
 use super::conv_state::{ConvState, ConvStateDims};
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use crate::ops::{
-    Implementation, Segments, SelectiveScanInputs, causal_conv, selective_scan, silu, softplus,
+    Implementation, Segments, SelectiveScanInputs, apply_linear, apply_linear_in_pieces, causal_conv_silu,
+    selective_scan, silu, softplus,
 };
 use crate::{Error, Result};
 
@@ -159,27 +160,31 @@ impl BuildMixer for MambaConfig {
     }
 }
 
-/// Products of three sizes, and sums of a few such products, do not overflow.
+/// No size is larger: products of three do not overflow.
 const LARGEST_SIZE: usize = 1 << 20;
 
-/// Every size is at least 1, and none is so large that products of them overflow.
+/// Step sizes beyond would overflow in f32.
+const LARGEST_DT: f64 = 1e6;
+
+/// Every size is at least 1, and not beyond what fits in a machine.
 pub(super) fn check_sizes(mixer: &str, sizes: &[(&str, usize)]) -> Result<()> {
-    for &(name, size) in sizes {
-        if size == 0 {
-            return Err(Error::Config(format!("{mixer}: {name} must be at least 1, got 0")));
-        }
-        if size > LARGEST_SIZE {
-            return Err(Error::Config(format!("{mixer}: {name} must be at most {LARGEST_SIZE}, got {size}")));
-        }
+    for (name, size) in sizes {
+        let bound = match *size {
+            0 => "at least 1".to_string(),
+            1..=LARGEST_SIZE => continue,
+            _ => format!("at most {LARGEST_SIZE}"),
+        };
+        return Err(Error::Config(format!("{mixer}: {name} must be {bound}, got {size}")));
     }
     Ok(())
 }
 
 pub(super) fn check_dt(mixer: &str, min: f64, max: f64) -> Result<()> {
-    if min > 0.0 && min <= max && max.is_finite() {
+    if min > 0.0 && min <= max && max <= LARGEST_DT {
         return Ok(());
     }
-    Err(Error::Config(format!("{mixer}: 0 < dt_min ≤ dt_max is needed, got dt_min {min}, dt_max {max}")))
+    let range = format!("0 < dt_min ≤ dt_max ≤ {LARGEST_DT}");
+    Err(Error::Config(format!("{mixer}: {range} is needed, got dt_min {min}, dt_max {max}")))
 }
 
 impl Mamba {
@@ -200,16 +205,21 @@ impl Mamba {
         state: ConvState<3>,
     ) -> (Tensor<3>, ConvState<3>) {
         let (d_inner, dt_rank, d_state) = (self.config.d_inner(), self.config.dt_rank(), self.config.d_state);
-        let projected = self.in_proj.forward(x);
-        let [u, z] = split(projected, [d_inner, d_inner]);
+        let [u, z] = apply_linear_in_pieces(&self.in_proj, x, [d_inner, d_inner]);
         let bias = Some(self.conv_bias.val());
-        let (u, conv) =
-            causal_conv(u, self.conv_weight.val(), bias, state.conv, segments, Implementation::Auto);
-        let u = silu(u);
-        let [delta, b, c] = split(self.x_proj.forward(u.clone()), [dt_rank, d_state, d_state]);
+        let ([u], conv) = causal_conv_silu(
+            u,
+            self.conv_weight.val(),
+            bias,
+            state.conv,
+            segments,
+            [d_inner],
+            Implementation::Auto,
+        );
+        let [delta, b, c] = apply_linear_in_pieces(&self.x_proj, u.clone(), [dt_rank, d_state, d_state]);
         let inputs = SelectiveScanInputs {
             u: u.clone(),
-            delta: softplus(self.dt_proj.forward(delta)),
+            delta: softplus(apply_linear(&self.dt_proj, delta)),
             a: self.a_log.val().exp().neg(),
             b,
             c,
@@ -218,17 +228,8 @@ impl Mamba {
         };
         let (y, recurrent) = selective_scan(inputs, Implementation::Auto);
         let y = (y + u * self.d.val().unsqueeze()) * silu(z);
-        (self.out_proj.forward(y), ConvState { conv, recurrent })
+        (apply_linear(&self.out_proj, y), ConvState { conv, recurrent })
     }
-}
-
-/// Cuts the last axis into parts of these widths.
-pub(super) fn split<const N: usize>(x: Tensor<3>, widths: [usize; N]) -> [Tensor<3>; N] {
-    let mut start = 0;
-    widths.map(|width| {
-        start += width;
-        x.clone().narrow(2, start - width, width)
-    })
 }
 
 impl SequenceMixer for Mamba {

@@ -6,10 +6,11 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor, assert_shape};
 
 use super::conv_state::{ConvState, ConvStateDims};
-use super::mamba::{check_dt, check_sizes, conv_initializer, dt_bias, split};
+use super::mamba::{check_dt, check_sizes, conv_initializer, dt_bias};
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use crate::ops::{
-    Implementation, ScalarDecayInputs, Segments, causal_conv, rms_norm, scalar_decay, silu, softplus,
+    Implementation, ScalarDecayInputs, Segments, apply_linear, apply_linear_in_pieces, causal_conv_silu,
+    rms_norm, scalar_decay, silu, softplus,
 };
 use crate::{Error, Result};
 
@@ -191,12 +192,19 @@ impl Mamba2 {
         let Mamba2Config { d_state, head_dim, n_groups, chunk_size, .. } = self.config;
         let (d_inner, n_heads, conv_width) =
             (self.config.d_inner(), self.config.n_heads(), self.config.conv_width());
-        let [z, xbc, dt] = split(self.in_proj.forward(x), [d_inner, conv_width, n_heads]);
+        let [z, xbc, dt] = apply_linear_in_pieces(&self.in_proj, x, [d_inner, conv_width, n_heads]);
         let bias = Some(self.conv_bias.val());
-        let (xbc, conv) =
-            causal_conv(xbc, self.conv_weight.val(), bias, state.conv, segments, Implementation::Auto);
         let groups = n_groups * d_state;
-        let [x, b, c] = split(silu(xbc), [d_inner, groups, groups]);
+        let widths = [d_inner, groups, groups];
+        let ([x, b, c], conv) = causal_conv_silu(
+            xbc,
+            self.conv_weight.val(),
+            bias,
+            state.conv,
+            segments,
+            widths,
+            Implementation::Auto,
+        );
 
         let x = x.reshape([batch, seq, n_heads, head_dim]);
         let dt = softplus(dt + self.dt_bias.val().unsqueeze());
@@ -214,7 +222,7 @@ impl Mamba2 {
         let (y, recurrent) = scalar_decay(inputs, Implementation::Auto);
         let y = y.swap_dims(1, 2) + x * self.d.val().reshape([1, 1, n_heads, 1]);
         let y = self.gated_norm(y.reshape([batch, seq, d_inner]), z);
-        (self.out_proj.forward(y), ConvState { conv, recurrent })
+        (apply_linear(&self.out_proj, y), ConvState { conv, recurrent })
     }
 
     /// `rms_norm(y ⊙ silu(z))`, each group of channels on its own.

@@ -15,6 +15,15 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     burn::tensor::activation::gelu(x)
 }
 
+/// `1 / (1 + e⁻ˣ)`.
+pub fn sigmoid<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    if Implementation::Auto.is_fused(&x) {
+        return elementwise(x, crate::kernels::cpu::elementwise::Elementwise::Sigmoid);
+    }
+    burn::tensor::activation::sigmoid(x)
+}
+
 /// `x σ(x)` (arXiv 1702.03118).
 pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     #[cfg(any(feature = "flex", feature = "ndarray"))]
@@ -46,7 +55,8 @@ pub fn rms_norm<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, epsilon: f64) ->
         use crate::kernels::{cpu, host};
         let dims = x.dims();
         let op = cpu::rms_norm::RmsNorm { epsilon };
-        return host::run(op, vec![x.into(), gamma.into()]).reshape(dims);
+        let [y] = host::run(op, vec![x.into(), gamma.into()]);
+        return y.reshape(dims);
     }
     let mean_square = x.clone().square().mean_dim(D - 1);
     x / (mean_square + epsilon).sqrt() * gamma.unsqueeze()
@@ -58,5 +68,6 @@ fn elementwise<const D: usize>(
     function: crate::kernels::cpu::elementwise::Elementwise,
 ) -> Tensor<D> {
     let dims = x.dims();
-    crate::kernels::host::run(function, vec![x.into()]).reshape(dims)
+    let [y] = crate::kernels::host::run(function, vec![x.into()]);
+    y.reshape(dims)
 }

@@ -123,15 +123,13 @@ pub(super) mod fused {
         x.swap_dims(1, 2).into()
     }
 
-    /// `o` and the last state, out of the flat output of a kernel.
+    /// `o` and the last state, out of the flat outputs of a kernel.
     pub(in crate::ops) fn outputs(
-        flat: Tensor<1>,
+        [o, state]: [Tensor<1>; 2],
         [batch, heads, seq, value_dim]: [usize; 4],
         key_dim: usize,
     ) -> (Tensor<4>, Tensor<4>) {
-        let len = batch * seq * heads * value_dim;
-        let o = flat.clone().narrow(0, 0, len).reshape([batch, seq, heads, value_dim]).swap_dims(1, 2);
-        let state = flat.narrow(0, len, batch * heads * key_dim * value_dim);
+        let o = o.reshape([batch, seq, heads, value_dim]).swap_dims(1, 2);
         (o, state.reshape([batch, heads, key_dim, value_dim]))
     }
 }

@@ -77,7 +77,7 @@ impl<F: Real> Work for Backward<'_, F> {
 }
 
 impl HostOp for RmsNorm {
-    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], _: bool) -> (Vec<F>, Vec<F>) {
+    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], _: bool) -> (Vec<Vec<F>>, Vec<F>) {
         let (x, gamma) = (inputs[0].data, inputs[1].data);
         let epsilon = F::from_f64(self.epsilon).expect("a float");
         let mut y = vec![F::zero(); x.len()];
@@ -85,11 +85,11 @@ impl HostOp for RmsNorm {
         y.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).for_each(|(y, x)| {
             vectorised(Forward { x, gamma, epsilon, y });
         });
-        (y, Vec::new())
+        (vec![y], Vec::new())
     }
 
-    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], _: &[F], grad: &[F]) -> Vec<Vec<F>> {
-        let (x, gamma) = (inputs[0].data, inputs[1].data);
+    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], _: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
+        let (x, gamma, grad) = (inputs[0].data, inputs[1].data, grads[0]);
         let epsilon = F::from_f64(self.epsilon).expect("a float");
         let mut dx = vec![F::zero(); x.len()];
         let chunk = ROWS * gamma.len();

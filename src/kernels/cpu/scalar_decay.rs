@@ -91,16 +91,14 @@ impl ScalarDecay {
 }
 
 impl HostOp for ScalarDecay {
-    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<F>, Vec<F>) {
+    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<Vec<F>>, Vec<F>) {
         let shape = self.0.shape(inputs);
         let (key_dim, value_dim) = (shape.key_dim, shape.value_dim);
         let [q, k, v, initial] = [0, 1, 2, 4].map(|input| inputs[input].data);
-        let o_len = shape.batch * shape.seq * shape.heads * value_dim;
-        let mut output = vec![F::zero(); o_len + shape.batch * shape.heads * shape.state()];
-        let (out, last) = output.split_at_mut(o_len);
-        last.copy_from_slice(initial);
+        let mut output = vec![F::zero(); shape.batch * shape.seq * shape.heads * value_dim];
+        let mut last = initial.to_vec();
         let mut kept = vec![F::zero(); if keep { shape.kept(shape.batch, 0, 0) } else { 0 }];
-        let (out, kept_shared) = (SharedMut::new(out), SharedMut::new(&mut kept));
+        let (out, kept_shared) = (SharedMut::new(&mut output), SharedMut::new(&mut kept));
         last.par_chunks_mut(shape.state()).enumerate().for_each_init(
             || Scratch::new(shape),
             |scratch, (task, state)| {
@@ -153,17 +151,16 @@ impl HostOp for ScalarDecay {
                 }
             },
         );
-        (output, kept)
+        (vec![output, last], kept)
     }
 
-    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], kept: &[F], grad: &[F]) -> Vec<Vec<F>> {
+    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], kept: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
         let shape = self.0.shape(inputs);
         let (key_dim, value_dim, one) = (shape.key_dim, shape.value_dim, F::one());
         let least = self.0.least::<F>();
         let [q, k, v, log_decay] = [0, 1, 2, 3].map(|input| inputs[input].data);
-        let (grad_o, grad_last) = grad.split_at(shape.batch * shape.seq * shape.heads * value_dim);
+        let (grad_o, mut d_state) = (grads[0], grads[1].to_vec());
         let mut grads = [0, 1, 2, 3].map(|input| vec![F::zero(); inputs[input].data.len()]);
-        let mut d_state = grad_last.to_vec();
         let [dq, dk, dv, d_log] = grads.each_mut().map(|grad| SharedMut::new(grad));
         let per_group = shape.heads / shape.groups;
         let (of_keys, of_values) = (Layout::new(0, key_dim, 1), Layout::new(0, value_dim, 1));

@@ -47,13 +47,12 @@ pub(super) fn backward<F: Real>(
     chunks: &Chunks,
     inputs: &[Array<'_, F>],
     kept: &[F],
-    grad: &[F],
+    grads: &[&[F]],
 ) -> Vec<Vec<F>> {
     let shape = chunks.shape(inputs);
     let (key_dim, value_dim, least) = (shape.key_dim, shape.value_dim, chunks.least::<F>());
-    let (grad_o, grad_last) = grad.split_at(shape.batch * shape.seq * shape.heads * value_dim);
+    let (grad_o, mut d_state) = (grads[0], grads[1].to_vec());
     let mut grads = [0, 1, 2, 3, 4].map(|input| vec![F::zero(); inputs[input].data.len()]);
-    let mut d_state = grad_last.to_vec();
     let [dq, dk, dv, d_beta, d_log] = grads.each_mut().map(|grad| SharedMut::new(grad));
     let per_group = shape.heads / shape.groups;
     d_state.par_chunks_mut(per_group * shape.state()).enumerate().for_each_init(

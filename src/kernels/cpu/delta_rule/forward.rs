@@ -8,16 +8,18 @@ use crate::kernels::cpu::vectorised::{Work, vectorised};
 use crate::kernels::host::Array;
 use crate::kernels::real::Real;
 
-/// The output, and the states before each chunk.
-pub(super) fn forward<F: Real>(chunks: &Chunks, inputs: &[Array<'_, F>], keep: bool) -> (Vec<F>, Vec<F>) {
+/// The outputs, and the states before each chunk.
+pub(super) fn forward<F: Real>(
+    chunks: &Chunks,
+    inputs: &[Array<'_, F>],
+    keep: bool,
+) -> (Vec<Vec<F>>, Vec<F>) {
     let shape = chunks.shape(inputs);
     let (key_dim, value_dim) = (shape.key_dim, shape.value_dim);
-    let o_len = shape.batch * shape.seq * shape.heads * value_dim;
-    let mut output = vec![F::zero(); o_len + shape.batch * shape.heads * shape.state()];
-    let (out, last) = output.split_at_mut(o_len);
-    last.copy_from_slice(inputs[5].data);
+    let mut output = vec![F::zero(); inputs[2].data.len()];
+    let mut last = inputs[5].data.to_vec();
     let mut kept = vec![F::zero(); if keep { shape.kept(shape.batch, 0, 0) } else { 0 }];
-    let (out, kept_shared) = (SharedMut::new(out), SharedMut::new(&mut kept));
+    let (out, kept_shared) = (SharedMut::new(&mut output), SharedMut::new(&mut kept));
     last.par_chunks_mut(shape.state()).enumerate().for_each_init(
         || Chunk::new(shape),
         |chunk, (task, state)| {
@@ -66,7 +68,7 @@ pub(super) fn forward<F: Real>(chunks: &Chunks, inputs: &[Array<'_, F>], keep: b
             }
         },
     );
-    (output, kept)
+    (vec![output, last], kept)
 }
 
 /// Rows, each times its factor, in place.

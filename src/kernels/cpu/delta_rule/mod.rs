@@ -27,12 +27,12 @@ use crate::kernels::real::Real;
 pub(crate) struct DeltaRule(pub(crate) Chunks);
 
 impl HostOp for DeltaRule {
-    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<F>, Vec<F>) {
+    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<Vec<F>>, Vec<F>) {
         forward::forward(&self.0, inputs, keep)
     }
 
-    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], kept: &[F], grad: &[F]) -> Vec<Vec<F>> {
-        backward::backward(&self.0, inputs, kept, grad)
+    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], kept: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
+        backward::backward(&self.0, inputs, kept, grads)
     }
 }
 
