@@ -3,7 +3,6 @@
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::Linear;
-use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor, assert_shape};
 
 use super::conv_state::{ConvState, ConvStateDims};
@@ -11,7 +10,8 @@ use super::linear_attention::{narrow_linear, to_heads};
 use super::mamba::{check_sizes, conv_initializer};
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use crate::ops::{
-    DeltaRuleInputs, Implementation, Segments, apply_linear, causal_conv_silu, delta_rule, rms_norm, silu,
+    DeltaRuleInputs, Implementation, Segments, apply_linear, causal_conv_silu, delta_rule, rms_norm, sigmoid,
+    silu,
 };
 use crate::{Error, Result};
 
