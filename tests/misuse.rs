@@ -30,7 +30,7 @@ fn model() -> LanguageModel {
 
 #[test]
 fn sizes_that_do_not_fit() {
-    let cases: [(String, &str); 14] = [
+    let cases: [(String, &str); 18] = [
         (
             config_error(&AttentionConfig::new(128).with_n_heads(6)),
             "attention: n_heads (6) must divide d_model (128)",
@@ -76,6 +76,22 @@ fn sizes_that_do_not_fit() {
         (
             config_error(&GatedDeltaNetConfig::new(16).with_expand_v(usize::MAX)),
             "gated_delta_net: expand_v must be at most 1048576, got 18446744073709551615",
+        ),
+        (
+            config_error(&RgLruConfig::new(16).with_d_rnn(Some(20)).with_n_heads(8)),
+            "rg_lru: n_heads (8) must divide d_rnn (20)",
+        ),
+        (
+            config_error(&MinGruConfig::new(16).with_expand(usize::MAX)),
+            "min_gru: expand must be at most 1048576, got 18446744073709551615",
+        ),
+        (
+            config_error(&S4dConfig::new(16).with_d_state(5)),
+            "s4d: d_state must be even, half of it complex states, got 5",
+        ),
+        (
+            config_error(&S4dConfig::new(16).with_dt_max(1e300)),
+            "s4d: 0 < dt_min ≤ dt_max ≤ 1000000 is needed, got dt_min 0.001, dt_max 1e300",
         ),
         (config_error(&LstmConfig::new(0)), "lstm: d_model must be at least 1, got 0"),
     ];

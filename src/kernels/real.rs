@@ -17,23 +17,11 @@ pub(crate) trait Real:
     /// The error function, to about the type's precision.
     fn erf<const FMA: bool>(x: Self) -> Self;
 
-    /// Terms of the series of `artanh` that `ln_1p` sums.
-    const LOG_TERMS: usize;
-
     /// `ln(1 + x)` for x in [0, 1], without branches or calls: 2 artanh(x / (2 + x)).
-    #[inline(always)]
-    fn ln_1p_unit<const FMA: bool>(x: Self) -> Self {
-        let two = Self::one() + Self::one();
-        let s = x / (two + x);
-        let square = s * s;
-        let mut sum = Self::zero();
-        let mut odd = Self::from_usize(2 * Self::LOG_TERMS + 1).expect("a small number");
-        for _ in 0..=Self::LOG_TERMS {
-            sum = Self::fma::<FMA>(sum, square, Self::one() / odd);
-            odd = odd - two;
-        }
-        two * s * sum
-    }
+    fn ln_1p_unit<const FMA: bool>(x: Self) -> Self;
+
+    /// `eˣ − 1` for x not above 0, without the cancellation near 0.
+    fn expm1<const FMA: bool>(x: Self) -> Self;
 
     /// `1 / (1 + e⁻ˣ)`.
     #[inline(always)]
@@ -48,21 +36,6 @@ pub(crate) trait Real:
         positive + Self::ln_1p_unit::<FMA>(Self::fast_exp::<FMA>(-x.abs()))
     }
 
-    /// Terms of the series of `eˣ − 1` that [`expm1`](Self::expm1) sums.
-    const EXP_TERMS: usize;
-
-    /// `eˣ − 1` for x not above 0, without the cancellation near 0.
-    #[inline(always)]
-    fn expm1<const FMA: bool>(x: Self) -> Self {
-        let mut sum = Self::one();
-        for n in (2..=Self::EXP_TERMS).rev() {
-            let inverse = Self::from_f64(1.0 / n as f64).expect("a small number");
-            sum = Self::fma::<FMA>(sum, x * inverse, Self::one());
-        }
-        let near = x > Self::from_f64(-0.5).expect("a small number");
-        if near { x * sum } else { Self::fast_exp::<FMA>(x) - Self::one() }
-    }
-
     /// The elements of a contiguous Flex tensor.
     #[cfg(feature = "flex")]
     fn of_flex(tensor: &FloatTensor<burn::backend::Flex>) -> &[Self];
@@ -70,19 +43,17 @@ pub(crate) trait Real:
 
 macro_rules! polynomial {
     ($x:expr, $fma:ident; $last:expr $(, $coefficient:expr)*) => {{
-        let mut sum = $last;
-        $( sum = Self::fma::<$fma>(sum, $x, $coefficient); )*
+        let (x, mut sum) = ($x, $last);
+        $( sum = Self::fma::<$fma>(sum, x, $coefficient); )*
         sum
     }};
 }
 
 macro_rules! real {
-    ($float:ty, log_terms = $log_terms:expr, exp_terms = $exp_terms:expr, erf = $erf:ident, magic = $magic:expr, mantissa = $mantissa:expr, bias = $bias:expr,
-     low = $low:expr, high = $high:expr, ln2 = ($ln2_high:expr, $ln2_low:expr), exp = [$($c:expr),*]) => {
+    ($float:ty, erf = $erf:ident, magic = $magic:expr, mantissa = $mantissa:expr, bias = $bias:expr,
+     low = $low:expr, high = $high:expr, ln2 = ($ln2_high:expr, $ln2_low:expr), exp = [$($c:expr),*],
+     artanh = [$($odd:expr),*], expm1 = [$($factorial:expr),*]) => {
         impl Real for $float {
-            const LOG_TERMS: usize = $log_terms;
-            const EXP_TERMS: usize = $exp_terms;
-
             #[inline(always)]
             fn erf<const FMA: bool>(x: Self) -> Self {
                 $erf::<FMA>(x)
@@ -106,6 +77,19 @@ macro_rules! real {
                 power * scale
             }
 
+            #[inline(always)]
+            fn ln_1p_unit<const FMA: bool>(x: Self) -> Self {
+                let s = x / (2.0 + x);
+                let sum = polynomial!(s * s, FMA; $(1.0 / $odd),*);
+                (s + s) * sum
+            }
+
+            #[inline(always)]
+            fn expm1<const FMA: bool>(x: Self) -> Self {
+                let sum = polynomial!(x, FMA; $(1.0 / $factorial),*);
+                if x > -0.5 { x * sum } else { Self::fast_exp::<FMA>(x) - 1.0 }
+            }
+
             #[cfg(feature = "flex")]
             fn of_flex(tensor: &FloatTensor<burn::backend::Flex>) -> &[Self] {
                 tensor.as_slice::<$float>().expect("the tensor was made contiguous, of this dtype")
@@ -114,11 +98,11 @@ macro_rules! real {
     };
 }
 
-// Coefficients: 1/n! from the highest order down; the remainder at |r| = 0.35 is below half a unit.
+// Coefficients from the highest order down: of eʳ 1/n!, with a remainder at |r| = 0.35 below half a unit; of the
+// others their inverses, 2n + 1 and n!. Written out, since a loop over them would not be unrolled, and so keep the loop
+// around it from being vectorised.
 real!(
     f32,
-    log_terms = 7,
-    exp_terms = 9,
     erf = erf_f32,
     magic = 12_582_912.0_f32,
     mantissa = 23,
@@ -126,12 +110,12 @@ real!(
     low = -87.0,
     high = 88.0,
     ln2 = (0.693_359_4_f32, -2.121_944_4e-4_f32),
-    exp = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0]
+    exp = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0],
+    artanh = [15.0, 13.0, 11.0, 9.0, 7.0, 5.0, 3.0, 1.0],
+    expm1 = [362_880.0, 40_320.0, 5040.0, 720.0, 120.0, 24.0, 6.0, 2.0, 1.0]
 );
 real!(
     f64,
-    log_terms = 17,
-    exp_terms = 15,
     erf = erf_f64,
     magic = 6_755_399_441_055_744.0_f64,
     mantissa = 52,
@@ -153,6 +137,26 @@ real!(
         1.0 / 6.0,
         0.5,
         1.0,
+        1.0
+    ],
+    artanh = [
+        35.0, 33.0, 31.0, 29.0, 27.0, 25.0, 23.0, 21.0, 19.0, 17.0, 15.0, 13.0, 11.0, 9.0, 7.0, 5.0, 3.0, 1.0
+    ],
+    expm1 = [
+        1_307_674_368_000.0,
+        87_178_291_200.0,
+        6_227_020_800.0,
+        479_001_600.0,
+        39_916_800.0,
+        3_628_800.0,
+        362_880.0,
+        40_320.0,
+        5040.0,
+        720.0,
+        120.0,
+        24.0,
+        6.0,
+        2.0,
         1.0
     ]
 );

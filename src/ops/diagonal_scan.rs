@@ -21,7 +21,7 @@ pub struct DiagonalScanInputs {
 impl DiagonalScanInputs {
     fn check(&self) {
         let Self { gates, state, segments } = self;
-        let [batch, seq, channels] = gates.first().dims();
+        let [batch, seq, channels] = gates.like().dims();
         gates.check();
         assert_shape!(state, [batch, channels]);
         if let Some(segments) = segments {
@@ -70,7 +70,7 @@ impl DiagonalScanInputs {
 pub fn diagonal_scan(inputs: DiagonalScanInputs, implementation: Implementation) -> (Tensor<3>, Tensor<2>) {
     inputs.check();
     #[cfg(any(feature = "flex", feature = "ndarray"))]
-    if implementation.is_fused(inputs.gates.first()) {
+    if implementation.is_fused(inputs.gates.like()) {
         return with_last(fused(inputs));
     }
     let _ = implementation;
@@ -138,7 +138,7 @@ fn from_nothing(decay: Tensor<3>, write: Tensor<3>) -> Tensor<3> {
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 fn fused(inputs: DiagonalScanInputs) -> Tensor<3> {
     use crate::kernels::{cpu::diagonal_scan as kernel, host};
-    let dims = inputs.gates.first().dims();
+    let dims = inputs.gates.like().dims();
     let DiagonalScanInputs { gates, state, segments } = inputs;
     let state = state.into();
     let [h] = match gates {

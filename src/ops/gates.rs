@@ -54,7 +54,7 @@ pub enum Gates {
 
 impl Gates {
     /// What every other array of `[batch, seq, channels]` must be shaped like.
-    pub(super) fn first(&self) -> &Tensor<3> {
+    pub(super) fn like(&self) -> &Tensor<3> {
         match self {
             Self::Given { write, .. } => write,
             Self::RgLru { x, .. } => x,
@@ -63,7 +63,7 @@ impl Gates {
     }
 
     pub(super) fn check(&self) {
-        let [batch, seq, channels] = self.first().dims();
+        let [batch, seq, channels] = self.like().dims();
         match self {
             Self::Given { log_decay, .. } => assert_shape!(log_decay, [batch, seq, channels]),
             Self::RgLru { recurrent, input, rate, begins, .. } => {

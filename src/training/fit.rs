@@ -166,7 +166,7 @@ fn optimizer<M: SequenceMixer>(model: &LanguageModel<M>, config: &TrainingConfig
     adam.init().with_group(group, adam.clone().with_weight_decay(0.0).build(), None)
 }
 
-/// Vectors (norms, biases, skips), and the logarithms of state-space decays.
+/// Vectors (norms, biases, skips), and the rates of state spaces.
 #[derive(Default)]
 struct Undecayed {
     path: Vec<String>,

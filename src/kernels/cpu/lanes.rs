@@ -39,3 +39,33 @@ pub(crate) fn sum<F: Real>(lanes: &Lanes<F>) -> F {
     ((quarter[0] + quarter[4]) + (quarter[1] + quarter[5]))
         + ((quarter[2] + quarter[6]) + (quarter[3] + quarter[7]))
 }
+
+/// `x y`.
+#[inline(always)]
+pub(crate) fn times<F: Real>(x: &Lanes<F>, y: &Lanes<F>) -> Lanes<F> {
+    let mut product = [F::zero(); LANES];
+    for l in 0..LANES {
+        product[l] = x[l] * y[l];
+    }
+    product
+}
+
+/// `x y + z`.
+#[inline(always)]
+pub(crate) fn fma<F: Real, const FMA: bool>(x: &Lanes<F>, y: &Lanes<F>, z: &Lanes<F>) -> Lanes<F> {
+    let mut sum = [F::zero(); LANES];
+    for l in 0..LANES {
+        sum[l] = F::fma::<FMA>(x[l], y[l], z[l]);
+    }
+    sum
+}
+
+/// `z − x y`.
+#[inline(always)]
+pub(crate) fn fnma<F: Real, const FMA: bool>(x: &Lanes<F>, y: &Lanes<F>, z: &Lanes<F>) -> Lanes<F> {
+    let mut rest = [F::zero(); LANES];
+    for l in 0..LANES {
+        rest[l] = F::fma::<FMA>(-x[l], y[l], z[l]);
+    }
+    rest
+}

@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use super::lanes::{LANES, Lanes, load, sum};
+use super::lanes::{LANES, Lanes, load, sum, times};
 use super::shared::SharedMut;
 use super::tokens::{Token, tokens};
 use super::total;
@@ -139,15 +139,6 @@ fn advance<F: Real, const FMA: bool>(
         h[l] = F::fma::<FMA>(decay[l], h[l], write[l] * b);
     }
     decay
-}
-
-#[inline(always)]
-fn times<F: Real>(x: &Lanes<F>, y: &Lanes<F>) -> Lanes<F> {
-    let mut product = [F::zero(); LANES];
-    for l in 0..LANES {
-        product[l] = x[l] * y[l];
-    }
-    product
 }
 
 struct Forward<'a, F> {

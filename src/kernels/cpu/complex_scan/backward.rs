@@ -1,7 +1,7 @@
 //! The gradients of every input.
 
 use super::{Block, Complex, PIECE, advance};
-use crate::kernels::cpu::lanes::{LANES, Lanes, load, store};
+use crate::kernels::cpu::lanes::{LANES, Lanes, fma, fnma, load, store, times};
 use crate::kernels::cpu::shared::SharedMut;
 use crate::kernels::cpu::vectorised::Work;
 use crate::kernels::real::Real;
@@ -78,25 +78,29 @@ impl<F: Real> Tokens<'_, F> {
     #[inline(always)]
     fn back<const FMA: bool>(self, [decay, c]: [&Complex<F>; 2], [d_h, d_decay, d_c]: [&mut Complex<F>; 3]) {
         let Self { u, dy, du, states } = self;
-        for (t, u) in u.iter().enumerate() {
-            states[t + 1] = advance::<F, FMA>(&states[t], decay, u);
-        }
+        // Copies, which stay in registers.
+        let (decay, c) = (*decay, *c);
         let (mut g, mut to_decay, mut to_c) = (*d_h, *d_decay, *d_c);
-        for (t, dy) in dy.iter().enumerate().rev() {
+        let mut h = states[0];
+        for (u, after) in u.iter().zip(&mut states[1..]) {
+            h = advance::<F, FMA>(&h, &decay, u);
+            *after = h;
+        }
+        for (t, (dy, du)) in dy.iter().zip(du).enumerate().rev() {
             let [before, after] = [&states[t], &states[t + 1]];
+            to_c[0] = fma::<F, FMA>(dy, &after[0], &to_c[0]);
+            to_c[1] = fnma::<F, FMA>(dy, &after[1], &to_c[1]);
+            let re = fma::<F, FMA>(dy, &c[0], &g[0]);
+            let im = fnma::<F, FMA>(dy, &c[1], &g[1]);
             for l in 0..LANES {
-                to_c[0][l] = F::fma::<FMA>(dy[l], after[0][l], to_c[0][l]);
-                to_c[1][l] = F::fma::<FMA>(-dy[l], after[1][l], to_c[1][l]);
-                let re = F::fma::<FMA>(dy[l], c[0][l], g[0][l]);
-                let im = F::fma::<FMA>(-dy[l], c[1][l], g[1][l]);
-                du[t][l] += re;
-                let aligned = F::fma::<FMA>(re, before[0][l], to_decay[0][l]);
-                to_decay[0][l] = F::fma::<FMA>(im, before[1][l], aligned);
-                let across = F::fma::<FMA>(im, before[0][l], to_decay[1][l]);
-                to_decay[1][l] = F::fma::<FMA>(-re, before[1][l], across);
-                g[0][l] = F::fma::<FMA>(decay[0][l], re, decay[1][l] * im);
-                g[1][l] = F::fma::<FMA>(decay[0][l], im, -(decay[1][l] * re));
+                du[l] += re[l];
             }
+            to_decay[0] = fma::<F, FMA>(&re, &before[0], &to_decay[0]);
+            to_decay[0] = fma::<F, FMA>(&im, &before[1], &to_decay[0]);
+            to_decay[1] = fma::<F, FMA>(&im, &before[0], &to_decay[1]);
+            to_decay[1] = fnma::<F, FMA>(&re, &before[1], &to_decay[1]);
+            g[0] = fma::<F, FMA>(&decay[0], &re, &times(&decay[1], &im));
+            g[1] = fnma::<F, FMA>(&decay[1], &re, &times(&decay[0], &im));
         }
         (*d_h, *d_decay, *d_c) = (g, to_decay, to_c);
     }

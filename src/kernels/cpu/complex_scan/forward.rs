@@ -1,7 +1,7 @@
 //! Outputs and the final state.
 
 use super::{Block, Complex, PIECE, advance};
-use crate::kernels::cpu::lanes::{LANES, Lanes, store};
+use crate::kernels::cpu::lanes::{LANES, Lanes, fma, fnma, store};
 use crate::kernels::cpu::shared::SharedMut;
 use crate::kernels::cpu::vectorised::Work;
 use crate::kernels::real::Real;
@@ -73,10 +73,8 @@ fn pass<F: Real, const FMA: bool, const N: usize>(
     for (u, sum) in u.iter().zip(sums) {
         for n in 0..N {
             h[n] = advance::<F, FMA>(&h[n], &decay[n], u);
-            for l in 0..LANES {
-                let real = F::fma::<FMA>(c[n][0][l], h[n][0][l], sum[l]);
-                sum[l] = F::fma::<FMA>(-c[n][1][l], h[n][1][l], real);
-            }
+            *sum = fma::<F, FMA>(&c[n][0], &h[n][0], sum);
+            *sum = fnma::<F, FMA>(&c[n][1], &h[n][1], sum);
         }
     }
     *states = h;

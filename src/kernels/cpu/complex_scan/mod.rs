@@ -9,7 +9,7 @@ mod forward;
 
 use rayon::prelude::*;
 
-use super::lanes::{LANES, Lanes, load};
+use super::lanes::{LANES, Lanes, fma, fnma, load, times};
 use super::shared::SharedMut;
 use super::total;
 use super::vectorised::vectorised;
@@ -136,12 +136,8 @@ impl<'a, F: Real> Block<'a, F> {
 /// `λ h + u`.
 #[inline(always)]
 fn advance<F: Real, const FMA: bool>(h: &Complex<F>, decay: &Complex<F>, u: &Lanes<F>) -> Complex<F> {
-    let mut after = [[F::zero(); LANES]; 2];
-    for l in 0..LANES {
-        after[0][l] = F::fma::<FMA>(decay[0][l], h[0][l], F::fma::<FMA>(-decay[1][l], h[1][l], u[l]));
-        after[1][l] = F::fma::<FMA>(decay[0][l], h[1][l], decay[1][l] * h[0][l]);
-    }
-    after
+    let real = fma::<F, FMA>(&decay[0], &h[0], &fnma::<F, FMA>(&decay[1], &h[1], u));
+    [real, fma::<F, FMA>(&decay[0], &h[1], &times(&decay[1], &h[0]))]
 }
 
 impl ComplexScan {

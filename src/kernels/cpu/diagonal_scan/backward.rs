@@ -93,19 +93,17 @@ impl<G: Gates, F: Real> Backward<'_, G, F> {
             let (decay, before) = (&decays[t - start], &befores[t - start]);
             let [a, b, c] = block.arrays::<G>(t, vector);
             let first = block.is_first(t);
-            let mut d_arrays = [zero; MOST];
+            let [mut d_a, mut d_b, mut d_c] = [zero; MOST];
             for l in 0..LANES {
                 let d_write = d_state[l];
                 let d_before = d_write * decay[l];
                 let d = [d_before * before[l], d_write];
                 let (d, to_rate) = G::back::<F, FMA>([a[l], b[l], c[l]], rate[l], first, d);
-                for (d_array, d) in d_arrays.iter_mut().zip(d) {
-                    d_array[l] = d;
-                }
+                [d_a[l], d_b[l], d_c[l]] = d;
                 d_rate[l] += to_rate;
                 d_state[l] = d_before;
             }
-            for (d_array, to) in d_arrays.iter().zip(&grads.arrays) {
+            for (d_array, to) in [d_a, d_b, d_c].iter().zip(&grads.arrays) {
                 // SAFETY: the channels of a block belong to its task.
                 store(d_array, unsafe { to.at(place, block.lanes(vector)) });
             }

@@ -70,7 +70,7 @@ impl Gates for RgLru {
         first: bool,
         [d_log, d_write]: [F; 2],
     ) -> ([F; MOST], F) {
-        let [kept, written] = [recurrent, input].map(F::sigmoid::<FMA>);
+        let (kept, written) = (F::sigmoid::<FMA>(recurrent), F::sigmoid::<FMA>(input));
         let log_decay = -rate * kept;
         let rest = -F::expm1::<FMA>(log_decay + log_decay);
         // d√(1 − a²) / d ln a = −a² / √(1 − a²), where the square root counts as at least 1/2000.
