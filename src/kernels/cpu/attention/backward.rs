@@ -1,0 +1,220 @@
+use rayon::prelude::*;
+
+use super::view::{View, exponentials, tanh};
+use super::{Attention, KEYS, QUERIES, Shape, SharedMut, Transposed, blocks, from};
+use crate::kernels::cpu::gemm::{Layout, gemm};
+use crate::kernels::cpu::vectorised::{Work, dot, vectorised};
+use crate::kernels::host::Array;
+use crate::kernels::real::Real;
+
+/// What a thread reuses from head to head.
+struct Buffers<F> {
+    /// `[queries, keys of the block]`.
+    weights: Vec<F>,
+    grads: Vec<F>,
+    /// Before the soft cap.
+    scores: Vec<F>,
+    /// `[queries, head_dim]`.
+    dq: Vec<F>,
+    /// Of each query, the mean of its weights' gradients, by weight.
+    means: Vec<F>,
+}
+
+/// The gradients of queries, keys and values.
+pub(super) fn backward<F: Real>(
+    op: &Attention,
+    shape: Shape,
+    inputs: &[Array<'_, F>],
+    kept: &[F],
+    grad: &[F],
+) -> Vec<Vec<F>> {
+    let [q, k, v] = [0, 1, 2].map(|input| inputs[input].data);
+    let Shape { batch, seq, keys, n_heads, n_kv_heads, head_dim, value_dim } = shape;
+    let keys_across = Transposed::new(k, [batch, keys, n_kv_heads, head_dim]);
+    let values_across = Transposed::new(v, [batch, keys, n_kv_heads, value_dim]);
+    let mut dq = vec![F::zero(); q.len()];
+    let dq_shared = SharedMut::new(&mut dq);
+    let buffers = || Buffers {
+        weights: vec![F::zero(); QUERIES * KEYS],
+        grads: vec![F::zero(); QUERIES * KEYS],
+        scores: vec![F::zero(); if op.soft_cap.is_some() { QUERIES * KEYS } else { 0 }],
+        dq: vec![F::zero(); QUERIES * head_dim],
+        means: vec![F::zero(); QUERIES],
+    };
+    // Of every query head: several may read one key head.
+    let parts: Vec<[Vec<F>; 2]> = (0..batch * n_heads)
+        .into_par_iter()
+        .map_init(buffers, |buffers, task| {
+            let (row, head) = (task / n_heads, task % n_heads);
+            let of_head = Head { op, shape, row, head, kept, grad };
+            of_head.backward([q, k], [&keys_across, &values_across], buffers, &dq_shared)
+        })
+        .collect();
+    let [mut dk, mut dv] = [k.len(), v.len()].map(|len| vec![F::zero(); len]);
+    let (dk_shared, dv_shared) = (SharedMut::new(&mut dk), SharedMut::new(&mut dv));
+    let group = n_heads / n_kv_heads;
+    parts.par_chunks(group).enumerate().for_each(|(task, parts)| {
+        let (row, kv_head) = (task / n_kv_heads, task % n_kv_heads);
+        let sums =
+            [(&dk_shared, shape.k(row, kv_head), head_dim), (&dv_shared, shape.v(row, kv_head), value_dim)];
+        for (which, (sum, at, dim)) in sums.into_iter().enumerate() {
+            for key in 0..keys {
+                // SAFETY: the keys and values of a key head belong to its task.
+                let sum = unsafe { sum.at(at.start + key * at.rows, dim) };
+                for part in parts {
+                    let part = &part[which][key * dim..(key + 1) * dim];
+                    sum.iter_mut().zip(part).for_each(|(sum, &part)| *sum += part);
+                }
+            }
+        }
+    });
+    vec![dq, dk, dv]
+}
+
+/// One query head of one row.
+#[derive(Clone, Copy)]
+struct Head<'a, F> {
+    op: &'a Attention,
+    shape: Shape,
+    row: usize,
+    head: usize,
+    kept: &'a [F],
+    grad: &'a [F],
+}
+
+impl<F: Real> Head<'_, F> {
+    /// The gradients of the keys and values that the head reads, `[keys, dim]`; those of its queries go to their place.
+    fn backward(
+        &self,
+        [q, k]: [&[F]; 2],
+        [keys_across, values_across]: [&Transposed<F>; 2],
+        buffers: &mut Buffers<F>,
+        all_dq: &SharedMut<'_, F>,
+    ) -> [Vec<F>; 2] {
+        let Self { op, shape, row, head, grad, .. } = *self;
+        let Shape { batch, seq, keys, n_heads, n_kv_heads, head_dim, value_dim } = shape;
+        let kv_head = head * n_kv_heads / n_heads;
+        let (scale, one) = (F::from_f64(op.scale).expect("a float"), F::one());
+        let view = op.view::<F>(shape, row, head);
+        let (log_sums, outputs) = self.kept.split_at(batch * n_heads * seq);
+        let log_sums = &log_sums[(row * n_heads + head) * seq..(row * n_heads + head + 1) * seq];
+        let [mut dk, mut dv] = [head_dim, value_dim].map(|dim| vec![F::zero(); keys * dim]);
+        let Buffers { weights, grads, scores, dq, means } = buffers;
+        let of_keys = Layout::new(0, head_dim, 1);
+        for first in (0..seq).step_by(QUERIES) {
+            let m = QUERIES.min(seq - first);
+            let (q_tile, o_tile) = (from(shape.q(row, head), first), from(shape.o(row, head), first));
+            let dim = value_dim;
+            vectorised(Means { grad, outputs, at: o_tile, dim, means: &mut means[..m] });
+            dq.fill(F::zero());
+            for (block, seen) in blocks(view.tile(first, first + m)) {
+                let n = seen.len();
+                let square = Layout::new(0, n, 1);
+                let across = |x: &Transposed<F>| {
+                    let at = x.block(row, kv_head, block);
+                    Layout { start: at.start + seen.start - block * KEYS, ..at }
+                };
+                let (k_across, v_across) = (across(keys_across), across(values_across));
+                let k_seen = from(shape.k(row, kv_head), seen.start);
+                gemm(
+                    [m, n, head_dim],
+                    (weights, square),
+                    false,
+                    (q, q_tile),
+                    (&keys_across.data, k_across),
+                    scale,
+                );
+                if op.soft_cap.is_some() {
+                    scores[..m * n].copy_from_slice(&weights[..m * n]);
+                }
+                let to = (grads.as_mut_slice(), square);
+                gemm([m, n, dim], to, false, (grad, o_tile), (&values_across.data, v_across), one);
+                let (dv_seen, dk_seen) =
+                    (Layout::new(seen.start * dim, dim, 1), Layout::new(seen.start * head_dim, head_dim, 1));
+                vectorised(Block {
+                    view,
+                    first,
+                    seen,
+                    weights: &mut weights[..m * n],
+                    grads: &mut grads[..m * n],
+                    scores,
+                    log_sums: &log_sums[first..first + m],
+                    means,
+                });
+                gemm([n, dim, m], (&mut dv, dv_seen), true, (weights, square.t()), (grad, o_tile), one);
+                gemm([n, head_dim, m], (&mut dk, dk_seen), true, (grads, square.t()), (q, q_tile), scale);
+                gemm([m, head_dim, n], (dq, of_keys), true, (grads, square), (k, k_seen), scale);
+            }
+            for (t, tile) in dq.chunks_exact(head_dim).take(m).enumerate() {
+                // SAFETY: the queries of a head belong to its task.
+                unsafe { all_dq.at(q_tile.start + t * q_tile.rows, head_dim) }.copy_from_slice(tile);
+            }
+        }
+        [dk, dv]
+    }
+}
+
+/// `Σ weight · d weight` over all keys, which is the output times its gradient.
+struct Means<'a, F> {
+    grad: &'a [F],
+    outputs: &'a [F],
+    at: Layout,
+    dim: usize,
+    means: &'a mut [F],
+}
+
+impl<F: Real> Work for Means<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        for (t, mean) in self.means.iter_mut().enumerate() {
+            let row = self.at.start + t * self.at.rows;
+            let row = row..row + self.dim;
+            *mean = dot::<F, FMA>(&self.grad[row.clone()], &self.outputs[row]);
+        }
+    }
+}
+
+/// Scores of a block to weights, and gradients of weights to gradients of scores,
+/// `weight · (d weight − mean)`, through the soft cap; both in place.
+struct Block<'a, F> {
+    view: View<'a, F>,
+    first: usize,
+    seen: std::ops::Range<usize>,
+    weights: &'a mut [F],
+    grads: &'a mut [F],
+    scores: &'a [F],
+    log_sums: &'a [F],
+    means: &'a [F],
+}
+
+impl<F: Real> Work for Block<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let width = self.seen.len();
+        let rows = self.weights.chunks_exact_mut(width).zip(self.grads.chunks_exact_mut(width));
+        for (t, (weights, grads)) in rows.enumerate() {
+            let range = self.view.apply::<FMA>(self.first + t, &self.seen, weights);
+            weights[..range.start].fill(F::zero());
+            weights[range.end..].fill(F::zero());
+            if self.log_sums[t] == F::infinity() {
+                weights.fill(F::zero());
+            } else {
+                exponentials::<F, FMA>(&mut weights[range], self.log_sums[t]);
+            }
+            for (grad, &weight) in grads.iter_mut().zip(&*weights) {
+                *grad = weight * (*grad - self.means[t]);
+            }
+            if let Some(cap) = self.view.soft_cap {
+                let scores = &self.scores[t * width..(t + 1) * width];
+                for (grad, &score) in grads.iter_mut().zip(scores) {
+                    let tanh = tanh::<F, FMA>(score / cap);
+                    *grad = *grad * (F::one() - tanh * tanh);
+                }
+            }
+        }
+    }
+}

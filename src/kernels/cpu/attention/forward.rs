@@ -1,0 +1,110 @@
+use rayon::prelude::*;
+
+use super::view::{View, exponentials, greatest};
+use super::{Attention, KEYS, QUERIES, Shape, SharedMut, Transposed, blocks, from};
+use crate::kernels::cpu::gemm::{Layout, gemm};
+use crate::kernels::cpu::vectorised::{Work, vectorised};
+use crate::kernels::host::Array;
+use crate::kernels::real::Real;
+
+/// What a thread reuses from tile to tile.
+struct Buffers<F> {
+    /// `[queries, keys of the block]`.
+    scores: Vec<F>,
+    /// `[queries, value_dim]`, not divided by the sums yet.
+    output: Vec<F>,
+    greatest: Vec<F>,
+    sums: Vec<F>,
+}
+
+/// Fills in the output, `[batch, seq, n_heads, value_dim]`, and the logarithms of the sums, `[batch, n_heads, seq]`.
+pub(super) fn forward<F: Real>(
+    op: &Attention,
+    shape: Shape,
+    inputs: &[Array<'_, F>],
+    out: &SharedMut<'_, F>,
+    log_sums: &SharedMut<'_, F>,
+) {
+    let [q, k, v] = [0, 1, 2].map(|input| inputs[input].data);
+    let scale = F::from_f64(op.scale).expect("a float");
+    let Shape { batch, seq, keys, n_heads, n_kv_heads, head_dim, value_dim } = shape;
+    let transposed = Transposed::new(k, [batch, keys, n_kv_heads, head_dim]);
+    let tiles = seq.div_ceil(QUERIES);
+    let buffers = || Buffers {
+        scores: vec![F::zero(); QUERIES * KEYS],
+        output: vec![F::zero(); QUERIES * value_dim],
+        greatest: vec![F::zero(); QUERIES],
+        sums: vec![F::zero(); QUERIES],
+    };
+    (0..batch * n_heads * tiles).into_par_iter().for_each_init(buffers, |buffers, task| {
+        let (row, head) = (task / tiles / n_heads, task / tiles % n_heads);
+        let kv_head = head * n_kv_heads / n_heads;
+        let first = task % tiles * QUERIES;
+        let m = QUERIES.min(seq - first);
+        let view = op.view::<F>(shape, row, head);
+        let Buffers { scores, output, greatest, sums } = buffers;
+        output.fill(F::zero());
+        greatest.fill(View::<F>::least());
+        sums.fill(F::zero());
+        let dense = Layout::new(0, value_dim, 1);
+        for (block, seen) in blocks(view.tile(first, first + m)) {
+            let n = seen.len();
+            let square = Layout::new(0, n, 1);
+            let mut k_seen = transposed.block(row, kv_head, block);
+            k_seen.start += seen.start - block * KEYS;
+            let q_tile = from(shape.q(row, head), first);
+            gemm([m, n, head_dim], (scores, square), false, (q, q_tile), (&transposed.data, k_seen), scale);
+            let v_seen = from(shape.v(row, kv_head), seen.start);
+            vectorised(Online { view, first, seen, scores: &mut scores[..m * n], greatest, sums, output });
+            gemm([m, value_dim, n], (output, dense), true, (scores, square), (v, v_seen), F::one());
+        }
+        let o_tile = from(shape.o(row, head), first);
+        for (t, output) in output.chunks_exact(value_dim).take(m).enumerate() {
+            if sums[t] > F::zero() {
+                let (place, factor) = (o_tile.start + t * o_tile.rows, sums[t].recip());
+                // SAFETY: every query of a head belongs to one task; so does its sum.
+                let out = unsafe { out.at(place, value_dim) };
+                out.iter_mut().zip(output).for_each(|(out, &value)| *out = value * factor);
+                // SAFETY: as above.
+                let log_sum = unsafe { log_sums.at((row * n_heads + head) * seq + first + t, 1) };
+                log_sum.fill(greatest[t] + sums[t].ln());
+            }
+        }
+    });
+}
+
+/// Scores of a block, in place, to `e^(score − greatest)`, with what came before scaled to the new greatest.
+struct Online<'a, F> {
+    view: View<'a, F>,
+    first: usize,
+    seen: std::ops::Range<usize>,
+    scores: &'a mut [F],
+    greatest: &'a mut [F],
+    sums: &'a mut [F],
+    output: &'a mut [F],
+}
+
+impl<F: Real> Work for Online<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let width = self.output.len() / QUERIES;
+        let rows = self.scores.chunks_exact_mut(self.seen.len()).zip(self.output.chunks_exact_mut(width));
+        for (t, (scores, output)) in rows.enumerate() {
+            let range = self.view.apply::<FMA>(self.first + t, &self.seen, scores);
+            let (before, now) = (self.greatest[t], greatest(&scores[range.clone()]));
+            if now > before {
+                if self.sums[t] > F::zero() {
+                    let factor = F::fast_exp::<FMA>(before - now);
+                    self.sums[t] = self.sums[t] * factor;
+                    output.iter_mut().for_each(|value| *value = *value * factor);
+                }
+                self.greatest[t] = now;
+            }
+            scores[..range.start].fill(F::zero());
+            scores[range.end..].fill(F::zero());
+            self.sums[t] += exponentials::<F, FMA>(&mut scores[range], self.greatest[t]);
+        }
+    }
+}

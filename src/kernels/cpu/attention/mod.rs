@@ -1,0 +1,197 @@
+//! Softmax attention on the CPU: a tile of queries against blocks of the keys it can see.
+//!
+//! Scores of [`QUERIES`] by [`KEYS`] live in a buffer of the task's own. The forward goes over a tile's blocks once, with
+//! a running maximum and a running sum (arXiv 2205.14135, algorithm 1); the backward makes the weights again from the
+//! saved normalisers. So memory is linear in the sequence, and blocks before a window, in the future, or of earlier
+//! documents alone are skipped, not masked.
+//!
+//! Keys (and values, backward) are transposed once, block by block, into the order in which a matrix product wants them;
+//! otherwise it would order them again for every tile of queries.
+
+mod backward;
+mod few_queries;
+mod forward;
+mod view;
+
+use rayon::prelude::*;
+
+use super::gemm::Layout;
+use super::shared::SharedMut;
+use super::vectorised::vectorised;
+use crate::kernels::host::{Array, HostOp};
+use crate::kernels::real::Real;
+use crate::ops::HeadBias;
+use view::View;
+
+/// Queries of a tile.
+const QUERIES: usize = 64;
+
+/// Keys of a block.
+const KEYS: usize = 256;
+
+/// From one row of a transposed block to the next: not a power of two, so that a column's rows lie in different sets of
+/// the cache.
+const STRIDE: usize = KEYS + 16;
+
+/// Below so many queries, as in decoding, keys are read as they lie.
+const FEW_QUERIES: usize = 8;
+
+/// The document of every token.
+type Ids = std::sync::Arc<[i32]>;
+
+/// Inputs `q [batch, seq, n_heads, head_dim]`, `k, v [batch, keys, n_kv_heads, dim]`, keys in order of age; output as
+/// `q`, with the values' `dim`.
+#[derive(Clone, Debug)]
+pub(crate) struct Attention {
+    pub(crate) scale: f64,
+    pub(crate) soft_cap: Option<f64>,
+    pub(crate) window: Option<usize>,
+    pub(crate) bias: HeadBias,
+    /// `[batch, seq]` and `[batch, keys]`: a query sees keys of its own document.
+    pub(crate) documents: Option<(Ids, Ids)>,
+}
+
+#[derive(Clone, Copy)]
+struct Shape {
+    batch: usize,
+    seq: usize,
+    keys: usize,
+    n_heads: usize,
+    n_kv_heads: usize,
+    head_dim: usize,
+    value_dim: usize,
+}
+
+impl Shape {
+    fn of<F>(inputs: &[Array<'_, F>]) -> Self {
+        let [batch, seq, n_heads, head_dim] = inputs[0].dims.try_into().expect("q has rank 4");
+        let [_, keys, n_kv_heads, value_dim] = inputs[2].dims.try_into().expect("v has rank 4");
+        Self { batch, seq, keys, n_heads, n_kv_heads, head_dim, value_dim }
+    }
+
+    /// Token 0 of a head in an array `[batch, tokens, heads, dim]`: a matrix of tokens by dimensions.
+    fn head(row: usize, tokens: usize, heads: usize, dim: usize, head: usize) -> Layout {
+        Layout::new((row * tokens * heads + head) * dim, heads * dim, 1)
+    }
+
+    fn q(&self, row: usize, head: usize) -> Layout {
+        Self::head(row, self.seq, self.n_heads, self.head_dim, head)
+    }
+
+    fn k(&self, row: usize, head: usize) -> Layout {
+        Self::head(row, self.keys, self.n_kv_heads, self.head_dim, head)
+    }
+
+    fn v(&self, row: usize, head: usize) -> Layout {
+        Self::head(row, self.keys, self.n_kv_heads, self.value_dim, head)
+    }
+
+    fn o(&self, row: usize, head: usize) -> Layout {
+        Self::head(row, self.seq, self.n_heads, self.value_dim, head)
+    }
+}
+
+/// The rows of a matrix from `token` on.
+fn from(layout: Layout, token: usize) -> Layout {
+    Layout { start: layout.start + token * layout.rows, ..layout }
+}
+
+/// Keys or values of every head, transposed block by block: `[batch, heads, blocks, dim, STRIDE]`.
+struct Transposed<F> {
+    data: Vec<F>,
+    heads: usize,
+    dim: usize,
+    blocks: usize,
+}
+
+impl<F: Real> Transposed<F> {
+    /// Of `x [batch, tokens, heads, dim]`.
+    fn new(x: &[F], [batch, tokens, heads, dim]: [usize; 4]) -> Self {
+        let blocks = tokens.div_ceil(KEYS);
+        let mut data = vec![F::zero(); batch * heads * blocks * dim * STRIDE];
+        data.par_chunks_mut(dim * STRIDE).enumerate().for_each(|(index, block)| {
+            let (head, first) = (index / blocks, index % blocks * KEYS);
+            let at = from(Shape::head(head / heads, tokens, heads, dim, head % heads), first);
+            for token in 0..KEYS.min(tokens - first) {
+                let start = at.start + token * at.rows;
+                for (row, &value) in x[start..start + dim].iter().enumerate() {
+                    block[row * STRIDE + token] = value;
+                }
+            }
+        });
+        Self { data, heads, dim, blocks }
+    }
+
+    /// The block of one head, as a matrix `[dim, KEYS]`.
+    fn block(&self, row: usize, head: usize, block: usize) -> Layout {
+        let start = ((row * self.heads + head) * self.blocks + block) * self.dim * STRIDE;
+        Layout::new(start, STRIDE, 1)
+    }
+}
+
+/// The blocks of keys that meet `seen`, and the part of each that does.
+fn blocks(seen: std::ops::Range<usize>) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> {
+    (seen.start / KEYS..seen.end.div_ceil(KEYS))
+        .map(move |block| (block, seen.start.max(block * KEYS)..seen.end.min((block + 1) * KEYS)))
+}
+
+impl Attention {
+    fn view<F: Real>(&self, shape: Shape, row: usize, head: usize) -> View<'_, F> {
+        let window = match &self.bias {
+            HeadBias::Windows(windows) => windows.get(head).copied().unwrap_or(usize::MAX),
+            _ => usize::MAX,
+        };
+        let slope = match &self.bias {
+            HeadBias::Slopes(slopes) => F::from_f64(slopes[head]).expect("a float"),
+            _ => F::zero(),
+        };
+        View {
+            window: window.min(self.window.unwrap_or(usize::MAX)),
+            offset: shape.keys - shape.seq,
+            slope,
+            soft_cap: self.soft_cap.map(|cap| F::from_f64(cap).expect("a float")),
+            documents: self.documents.as_ref().map(|(queries, keys)| {
+                (
+                    &queries[row * shape.seq..(row + 1) * shape.seq],
+                    &keys[row * shape.keys..(row + 1) * shape.keys],
+                )
+            }),
+        }
+    }
+}
+
+impl HostOp for Attention {
+    /// Keeps the logarithm of every query's sum, `[batch, n_heads, seq]`, and the output.
+    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<Vec<F>>, Vec<F>) {
+        let shape = Shape::of(inputs);
+        let mut output = vec![F::zero(); shape.batch * shape.seq * shape.n_heads * shape.value_dim];
+        let mut log_sums = vec![F::infinity(); shape.batch * shape.n_heads * shape.seq];
+        let (out, sums) = (SharedMut::new(&mut output), SharedMut::new(&mut log_sums));
+        if shape.seq < FEW_QUERIES {
+            (0..shape.batch * shape.n_heads).into_par_iter().for_each(|task| {
+                let (row, head) = (task / shape.n_heads, task % shape.n_heads);
+                let view = self.view::<F>(shape, row, head);
+                vectorised(few_queries::Head {
+                    shape,
+                    row,
+                    head,
+                    view,
+                    inputs,
+                    scale: F::from_f64(self.scale).expect("a float"),
+                    out: &out,
+                    log_sums: &sums,
+                });
+            });
+        } else {
+            forward::forward(self, shape, inputs, &out, &sums);
+        }
+        if keep {
+            log_sums.extend_from_slice(&output);
+        }
+        (vec![output], log_sums)
+    }
+
+    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], kept: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
+        backward::backward(self, Shape::of(inputs), inputs, kept, grads[0])
+    }
+}
