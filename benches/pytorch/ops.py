@@ -42,12 +42,11 @@ def scalar_decay(q, k, v, log_decay, chunk=64):
 
 
 def vector_decay(q, k, v, log_decay, chunk=64):
-    """Gated linear attention in chunks (arXiv 2312.06635, section 4.2); `[batch, heads, seq, dim]`.
+    """Gated linear attention in chunks (arXiv 2312.06635, section 4.2); `[batch, seq, heads, dim]`.
 
     In its fast form, which holds while a chunk's decays multiply to more than e⁻⁸⁰.
     """
-    batch, heads, seq, value_dim = v.shape
-    q, k, v, log_decay = (x.unflatten(2, (-1, chunk)) for x in (q, k, v, log_decay))
+    q, k, v, log_decay = (x.transpose(1, 2).unflatten(2, (-1, chunk)) for x in (q, k, v, log_decay))
     sums = log_decay.cumsum(3)
     end = sums[:, :, :, -1:]
     q, grown, k = q * sums.exp(), k * (-sums).exp(), k * (end - sums).exp()
@@ -57,7 +56,7 @@ def vector_decay(q, k, v, log_decay, chunk=64):
     for i in range(written.shape[2]):
         states.append(state)
         state = state * through[:, :, i] + written[:, :, i]
-    return (inside + q @ torch.stack(states, 2)).reshape(batch, heads, seq, value_dim)
+    return (inside + q @ torch.stack(states, 2)).flatten(2, 3).transpose(1, 2)
 
 
 def delta_rule(q, k, v, log_decay, beta):
