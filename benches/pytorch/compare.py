@@ -92,23 +92,35 @@ def compare(name, args, folder, binary):
         to_file(side.arrays, file)
         side.request["file"] = str(file)
     with Ours(binary, args.threads) as ours:
+        available = ours.ask("load", workload=side.request)["available"]
         if side.memory:
-            ours.ask("load", workload=side.request)
-            seconds = ours.ask("run", variant="train", times=1)["seconds"]
-            return [{"workload": name, "variant": "train", "ours_s": seconds, "pytorch_s": None,
-                     "ours_peak_bytes": ours.peak_bytes()}]
-        if not ours.ask("load", workload=side.request)["available"]:
-            return [alone(name, variant, run, args.rounds) for variant, run in side.variants.items()]
-        found = folder / "results.safetensors"
-        ours.ask("results", file=str(found))
-        deviation, where = largest_deviation(side, load_file(found))
-        if deviation > side.tolerance:
-            message = f"{name}: {where} deviates by {deviation:.2e}, more than {side.tolerance:.0e}"
-            if not args.keep_going:
-                sys.exit(f"compare.py: {message}")
-            print(f"compare.py: {message}", file=sys.stderr)
+            return [] if args.check else [peak(name, ours)]
+        if not available:
+            return [] if args.check else [alone(name, *item, args.rounds) for item in side.variants.items()]
+        deviation = agreement(name, side, ours, folder, args.keep_going)
+        if args.check:
+            return []
         return [record(name, variant, side, ours, deviation, args.rounds, binary, args.threads)
                 for variant in side.variants]
+
+
+def agreement(name, side, ours, folder, keep_going):
+    """The largest deviation; ends the program where it is too large."""
+    file = folder / "results.safetensors"
+    ours.ask("results", file=str(file))
+    deviation, where = largest_deviation(side, load_file(file))
+    message = f"{name}: {where} deviates by {deviation:.1e}"
+    print(f"compare.py: {message}", file=sys.stderr, flush=True)
+    if deviation > side.tolerance and not keep_going:
+        sys.exit(f"compare.py: that is more than {side.tolerance:.0e}: not timed")
+    return deviation
+
+
+def peak(name, ours):
+    """Our side's memory; PyTorch's process holds all of Python."""
+    seconds = ours.ask("run", variant="train", times=1)["seconds"]
+    return {"workload": name, "variant": "train", "ours_s": seconds, "pytorch_s": None,
+            "ours_peak_bytes": ours.peak_bytes()}
 
 
 def alone(name, variant, run, rounds):
@@ -149,6 +161,9 @@ def main():
     parser.add_argument("--binary", metavar="FILE", help="our side, already built")
     parser.add_argument("--cargo", nargs=1, default=[""], metavar="FLAGS", help='e.g. --cargo="--features ndarray"')
     parser.add_argument("--keep-going", action="store_true", help="time what does not agree, too")
+    parser.add_argument("--check", action="store_true", help="do both sides agree? Times nothing")
+    parser.add_argument("--from", nargs="+", default=[], metavar="FILE", dest="files",
+                        help="runs nothing: records of earlier runs, for --markdown")
     parser.add_argument("--list", action="store_true", help="print the names of the workloads")
     args = parser.parse_args()
     names = [n for n in WORKLOADS if not args.only or any(n.startswith(o) for o in args.only)]
@@ -157,24 +172,36 @@ def main():
         return
     if args.rounds < 5:
         parser.error("--rounds must be at least 5")
+    records = [json.loads(line) for file in args.files for line in Path(file).read_text().splitlines()]
+    if records:
+        print(report.table(records))
+    else:
+        records = run(names, args)
+    if args.markdown:
+        report.write_markdown(args.markdown, records)
+
+
+def run(names, args):
+    """Prints the table as it grows."""
     binary = args.binary or build(args.cargo[0].split())
     torch.set_num_threads(args.threads)
     if args.torch_allocator == "tuned":
         keep_large_buffers()
     about = report.machine(torch.__version__, args.rounds, args.threads, f"{args.torch_allocator} malloc")
-    records = []
     out = open(args.out, "w") if args.out else None
     print(report.table([]), flush=True)
+    records = []
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
-            for found in compare(name, args, Path(folder), binary):
-                records.append(found)
-                print(report.table([found]).splitlines()[-1], flush=True)
-                if out:
-                    print(json.dumps(found | {"about": about}), file=out, flush=True)
+            found = [record | {"about": about} for record in compare(name, args, Path(folder), binary)]
+        records += found
+        for line in report.table(found).splitlines()[2:]:
+            print(line, flush=True)
+        if out:
+            out.writelines(json.dumps(record) + "\n" for record in found)
+            out.flush()
     print(f"\n{about['machine']}\nlimits: {report.limits(records)}")
-    if args.markdown:
-        report.write_markdown(args.markdown, records, about)
+    return records
 
 
 if __name__ == "__main__":

@@ -55,16 +55,17 @@ def limits(records):
     return "; ".join(spans)
 
 
-def write_markdown(path, records, about):
+def write_markdown(path, records):
     """Replaces what stands between the two marks of the file."""
     text = Path(path).read_text()
     if BEGIN not in text or END not in text:
         raise SystemExit(f"compare.py: {path} needs the lines {BEGIN} and {END}")
     before, rest = text.split(BEGIN, 1)
     after = rest.split(END, 1)[1]
+    about = records[0]["about"]
+    loads = [record["about"]["load_before"] for record in records]
     lines = [
         f"{about['machine']}; PyTorch {about['torch']}, {about['torch_allocator']}; {about['threads']} threads each, "
-        f"{about['rounds']} rounds. Load before the run: {about['load_before']} "
-        "(0: nothing else was running).",
+        f"{about['rounds']} rounds. Processes already running: {max(loads):.0f}.",
         f"Limits measured beside the workloads: {limits(records)}.", "", table(records)]
     Path(path).write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}")
