@@ -7,8 +7,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn_sequence::generation::{Decoder, Finish, GenerateOptions, Generated, Sampler};
 use burn_sequence::layers::{
-    AttentionConfig, LinearAttentionConfig, Mamba2Config, MambaConfig, MixerConfig, MixerList,
-    RetentionConfig,
+    AttentionConfig, DeltaNetConfig, GatedDeltaNetConfig, LinearAttentionConfig, Mamba2Config, MambaConfig,
+    MixerConfig, MixerList, RetentionConfig,
 };
 use burn_sequence::models::{BackboneConfig, BlockConfig, LanguageModel, LanguageModelConfig};
 
@@ -47,6 +47,8 @@ fn every_mixer() -> Vec<MixerConfig> {
             MixerConfig::Attention(config) => *config = AttentionConfig::new(16).with_n_heads(2),
             MixerConfig::LinearAttention(config) => *config = LinearAttentionConfig::new(16).with_n_heads(2),
             MixerConfig::Retention(config) => *config = RetentionConfig::new(16).with_n_heads(2),
+            MixerConfig::DeltaNet(config) => *config = DeltaNetConfig::new(16).with_n_heads(2),
+            MixerConfig::GatedDeltaNet(config) => *config = GatedDeltaNetConfig::new(16).with_n_heads(2),
             MixerConfig::Parallel(config) => {
                 let attention = AttentionConfig::new(16).with_n_heads(2);
                 config.branches = vec![attention.into(), MambaConfig::new(16).into()];

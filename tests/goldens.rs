@@ -7,6 +7,12 @@ mod golden;
 
 #[path = "goldens/attention.rs"]
 mod attention;
+#[path = "goldens/delta_net.rs"]
+mod delta_net;
+#[path = "goldens/delta_rule.rs"]
+mod delta_rule;
+#[path = "goldens/gated_delta_net.rs"]
+mod gated_delta_net;
 #[path = "goldens/linear_attention.rs"]
 mod linear_attention;
 #[path = "goldens/lstm.rs"]

@@ -10,6 +10,10 @@ mod activation;
 mod attention;
 #[path = "ops/causal_conv.rs"]
 mod causal_conv;
+#[path = "ops/delta_rule.rs"]
+mod delta_rule;
+#[path = "ops/linear.rs"]
+mod linear;
 #[path = "ops/scalar_decay.rs"]
 mod scalar_decay;
 #[path = "ops/selective_scan.rs"]

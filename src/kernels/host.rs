@@ -1,8 +1,7 @@
 //! One mechanism for every fused CPU operation: Burn's backend extension, over slices.
 //!
-//! A [`HostOp`] maps arrays to one array and has a hand-written backward. [`run`] makes it a differentiable
-//! operation on tensors of the flex and ndarray backends. Several outputs travel as one: the op concatenates
-//! them, its caller slices, because autodiff steps have one output.
+//! A [`HostOp`] maps arrays to arrays and has a hand-written backward. [`run`] makes it a differentiable
+//! operation on tensors of the flex and ndarray backends.
 
 use std::sync::Arc;
 
@@ -24,34 +23,44 @@ pub(crate) struct Array<'a, F> {
 
 /// A fused operation on host memory with a hand-written backward.
 pub(crate) trait HostOp: std::fmt::Debug + Send + Sync + 'static {
-    /// The flat output, and what the backward wants to keep (checkpoints of a recurrence, normalisers);
+    /// The outputs, flat, and what the backward wants to keep (checkpoints of a recurrence, normalisers);
     /// `keep` is false where no gradient will be asked for.
-    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<F>, Vec<F>);
+    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<Vec<F>>, Vec<F>);
 
-    /// The gradient of every input, in order, from the gradient of the flat output.
-    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], kept: &[F], grad: &[F]) -> Vec<Vec<F>>;
+    /// The gradient of every input, in order, from those of the outputs.
+    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], kept: &[F], grads: &[&[F]]) -> Vec<Vec<F>>;
 }
 
-/// Runs `op` on tensors of a CPU backend, differentiably.
-pub(crate) fn run(op: impl HostOp, inputs: Vec<HostInput>) -> Tensor<1> {
-    let inputs = Inputs(inputs.into_iter().map(|input| input.0).collect());
-    Tensor::from_dispatch(<Dispatch as HostExtension>::host_op(inputs, Arc::new(op)))
+/// Runs `op` on tensors of a CPU backend, differentiably; its outputs, flat.
+///
+/// # Panics
+///
+/// If the operation has not `N` outputs.
+pub(crate) fn run<const N: usize>(op: impl HostOp, inputs: Vec<HostInput>) -> [Tensor<1>; N] {
+    run_all(op, inputs).try_into().expect("the operation's outputs")
+}
+
+/// As [`run`], for an operation whose outputs are counted at run time.
+pub(crate) fn run_all(op: impl HostOp, inputs: Vec<HostInput>) -> Vec<Tensor<1>> {
+    let inputs = Tensors(inputs.into_iter().map(|input| input.0).collect());
+    let Tensors(outputs) = <Dispatch as HostExtension>::host_op(inputs, Arc::new(op));
+    outputs.into_iter().map(Tensor::from_dispatch).collect()
 }
 
 /// A [`HostOp`] for one float type, without its own type: backends and autodiff are compiled once, not once an
 /// operation.
 pub(crate) trait Typed<F>: std::fmt::Debug + Send + Sync {
-    fn forward(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<F>, Vec<F>);
-    fn backward(&self, inputs: &[Array<'_, F>], kept: &[F], grad: &[F]) -> Vec<Vec<F>>;
+    fn forward(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<Vec<F>>, Vec<F>);
+    fn backward(&self, inputs: &[Array<'_, F>], kept: &[F], grads: &[&[F]]) -> Vec<Vec<F>>;
 }
 
 impl<O: HostOp, F: Real> Typed<F> for O {
-    fn forward(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<F>, Vec<F>) {
+    fn forward(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<Vec<F>>, Vec<F>) {
         HostOp::forward(self, inputs, keep)
     }
 
-    fn backward(&self, inputs: &[Array<'_, F>], kept: &[F], grad: &[F]) -> Vec<Vec<F>> {
-        HostOp::backward(self, inputs, kept, grad)
+    fn backward(&self, inputs: &[Array<'_, F>], kept: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
+        HostOp::backward(self, inputs, kept, grads)
     }
 }
 
@@ -69,36 +78,36 @@ impl<const D: usize> From<Tensor<D>> for HostInput {
     }
 }
 
-/// The inputs of an operation, however many.
-pub(crate) struct Inputs<B: Backend>(Vec<FloatTensor<B>>);
+/// The inputs or the outputs of an operation, however many.
+pub(crate) struct Tensors<B: Backend>(Vec<FloatTensor<B>>);
 
-impl<B: Backend> ExtensionType<B> for Inputs<B> {
-    type Target = Inputs<Dispatch>;
+impl<B: Backend> ExtensionType<B> for Tensors<B> {
+    type Target = Tensors<Dispatch>;
 
-    fn map_to_dispatch<M>(self, map_kind: M, autodiff: DispatchAutodiffContext) -> Inputs<Dispatch>
+    fn map_to_dispatch<M>(self, map_kind: M, autodiff: DispatchAutodiffContext) -> Tensors<Dispatch>
     where
         M: Fn(BackendTensor<B>) -> DispatchTensorKind,
     {
         let wrap = |tensor| DispatchTensor { kind: map_kind(BackendTensor::Float(tensor)), autodiff };
-        Inputs(self.0.into_iter().map(wrap).collect())
+        Tensors(self.0.into_iter().map(wrap).collect())
     }
 
-    fn map_from_dispatch<M>(target: Inputs<Dispatch>, unwrap_kind: M) -> Self
+    fn map_from_dispatch<M>(target: Tensors<Dispatch>, unwrap_kind: M) -> Self
     where
         M: Fn(DispatchTensor) -> BackendTensor<B>,
     {
         Self(target.0.into_iter().map(|tensor| unwrap_kind(tensor).float()).collect())
     }
 
-    fn routing_tensor(target: &Inputs<Dispatch>) -> Option<&DispatchTensor> {
+    fn routing_tensor(target: &Tensors<Dispatch>) -> Option<&DispatchTensor> {
         target.0.first()
     }
 
-    fn routing_float_tensor(target: &Inputs<Dispatch>) -> Option<&DispatchTensor> {
+    fn routing_float_tensor(target: &Tensors<Dispatch>) -> Option<&DispatchTensor> {
         target.0.first()
     }
 
-    fn autodiff_context(target: &Inputs<Dispatch>) -> DispatchAutodiffContext {
+    fn autodiff_context(target: &Tensors<Dispatch>) -> DispatchAutodiffContext {
         target
             .0
             .iter()
@@ -116,7 +125,7 @@ mod extension {
         Autodiff: cfg(feature = "autodiff")
     )]
     pub(crate) trait HostExtension: Backend {
-        fn host_op(#[extension_type] inputs: Inputs<Self>, op: Arc<dyn AnyOp>) -> FloatTensor<Self>;
+        fn host_op(#[extension_type] inputs: Tensors<Self>, op: Arc<dyn AnyOp>) -> Tensors<Self>;
     }
 }
 
@@ -150,45 +159,89 @@ fn with_arrays<B: HostMemory, F: Real, R>(
     function(&arrays)
 }
 
-fn forward<B: HostMemory>(op: &dyn AnyOp, inputs: Vec<FloatTensor<B>>, keep: bool) -> (FloatTensor<B>, Kept) {
+fn forward<B: HostMemory>(op: &dyn AnyOp, inputs: Vec<FloatTensor<B>>, keep: bool) -> (Tensors<B>, Kept) {
     fn typed<B: HostMemory, F: Real>(
         op: &(impl Typed<F> + ?Sized),
         inputs: Vec<FloatTensor<B>>,
         keep: bool,
-    ) -> (FloatTensor<B>, Vec<F>) {
-        let (output, kept) = with_arrays::<B, F, _>(inputs, |arrays| op.forward(arrays, keep));
-        let len = output.len();
-        (B::tensor(output, &[len]), kept)
+    ) -> (Tensors<B>, Vec<F>) {
+        let (outputs, kept) = with_arrays::<B, F, _>(inputs, |arrays| op.forward(arrays, keep));
+        let tensor = |output: Vec<F>| {
+            let len = output.len();
+            B::tensor(output, &[len])
+        };
+        (Tensors(outputs.into_iter().map(tensor).collect()), kept)
     }
     match inputs[0].dtype() {
         DType::F64 => {
-            let (output, kept) = typed::<B, f64>(op, inputs, keep);
-            (output, Kept::F64(kept.into()))
+            let (outputs, kept) = typed::<B, f64>(op, inputs, keep);
+            (outputs, Kept::F64(kept.into()))
         }
         _ => {
-            let (output, kept) = typed::<B, f32>(op, inputs, keep);
-            (output, Kept::F32(kept.into()))
+            let (outputs, kept) = typed::<B, f32>(op, inputs, keep);
+            (outputs, Kept::F32(kept.into()))
         }
     }
 }
 
+/// Burn's autodiff steps have one output; an operation here has several.
+///
+/// So the operation becomes a step whose own output is a placeholder, and every output a step that follows it. Back
+/// comes first what follows: an output leaves its gradient in a [`Mailbox`], and the operation finds all of them
+/// there. Nothing is concatenated on the way forward, and nothing padded on the way back.
 #[cfg(feature = "autodiff")]
 mod autodiff {
+    use std::sync::{Mutex, PoisonError};
+
     use super::*;
     use burn::backend::Autodiff;
     use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
     use burn::backend::autodiff::grads::Gradients;
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 
+    /// The gradients of an operation's outputs; `None` for an output that nothing used.
+    struct Mailbox<B: Backend> {
+        lens: Vec<usize>,
+        grads: Mutex<Vec<Option<FloatTensor<B>>>>,
+    }
+
+    impl<B: Backend> std::fmt::Debug for Mailbox<B> {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.debug_struct("Mailbox").field("lens", &self.lens).finish_non_exhaustive()
+        }
+    }
+
+    impl<B: Backend> Mailbox<B> {
+        fn put(&self, output: usize, grad: FloatTensor<B>) {
+            self.grads.lock().unwrap_or_else(PoisonError::into_inner)[output] = Some(grad);
+        }
+
+        fn take(&self) -> Vec<Option<FloatTensor<B>>> {
+            std::mem::take(&mut *self.grads.lock().unwrap_or_else(PoisonError::into_inner))
+        }
+    }
+
+    /// What a placeholder holds.
+    fn placeholder<B: HostMemory>() -> FloatTensor<B> {
+        B::tensor(vec![0.0_f32], &[1])
+    }
+
     fn backward<B: HostMemory, F: Real>(
         op: &(impl Typed<F> + ?Sized),
         inputs: Vec<FloatTensor<B>>,
         kept: &[F],
-        grad: FloatTensor<B>,
+        mailbox: &Mailbox<B>,
     ) -> Vec<FloatTensor<B>> {
         let dims: Vec<Vec<usize>> = inputs.iter().map(|tensor| tensor.shape().to_vec()).collect();
-        let grad = B::contiguous(grad);
-        let grads = with_arrays::<B, F, _>(inputs, |arrays| op.backward(arrays, kept, B::slice(&grad)));
+        let zeros = |&len: &usize| B::tensor(vec![F::zero(); len], &[len]);
+        let grads: Vec<B::Contiguous> = mailbox
+            .take()
+            .into_iter()
+            .zip(&mailbox.lens)
+            .map(|(grad, len)| B::contiguous(grad.unwrap_or_else(|| zeros(len))))
+            .collect();
+        let grads: Vec<&[F]> = grads.iter().map(B::slice).collect();
+        let grads = with_arrays::<B, F, _>(inputs, |arrays| op.backward(arrays, kept, &grads));
         grads.into_iter().zip(&dims).map(|(grad, dims)| B::tensor(grad, dims)).collect()
     }
 
@@ -199,14 +252,14 @@ mod autodiff {
     struct Step(Arc<dyn AnyOp>);
 
     impl<B: HostMemory> Backward<B, PARENTS> for Step {
-        type State = (Vec<FloatTensor<B>>, Kept);
+        type State = (Vec<FloatTensor<B>>, Kept, Arc<Mailbox<B>>);
 
         fn backward(self, ops: Ops<Self::State, PARENTS>, grads: &mut Gradients, _: &mut Checkpointer) {
-            let grad = grads.consume::<B>(&ops.node);
-            let (inputs, kept) = ops.state;
+            grads.consume::<B>(&ops.node);
+            let (inputs, kept, mailbox) = ops.state;
             let input_grads = match kept {
-                Kept::F32(kept) => backward::<B, f32>(&*self.0, inputs, &kept, grad),
-                Kept::F64(kept) => backward::<B, f64>(&*self.0, inputs, &kept, grad),
+                Kept::F32(kept) => backward::<B, f32>(&*self.0, inputs, &kept, &mailbox),
+                Kept::F64(kept) => backward::<B, f64>(&*self.0, inputs, &kept, &mailbox),
             };
             for (parent, grad) in ops.parents.into_iter().zip(input_grads) {
                 if let Some(parent) = parent {
@@ -216,18 +269,50 @@ mod autodiff {
         }
     }
 
+    /// One output of an operation.
+    #[derive(Debug)]
+    struct Output(usize);
+
+    impl<B: HostMemory> Backward<B, 1> for Output {
+        type State = Arc<Mailbox<B>>;
+
+        fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+            ops.state.put(self.0, grads.consume::<B>(&ops.node));
+            if let [Some(operation)] = ops.parents {
+                grads.register::<B>(operation.id, placeholder::<B>());
+            }
+        }
+    }
+
     impl<B: HostMemory + HostExtension, C: CheckpointStrategy> HostExtension for Autodiff<B, C> {
-        fn host_op(inputs: Inputs<Self>, op: Arc<dyn AnyOp>) -> FloatTensor<Self> {
+        fn host_op(inputs: Tensors<Self>, op: Arc<dyn AnyOp>) -> Tensors<Self> {
             let inputs = inputs.0;
             let nodes = std::array::from_fn(|index| inputs.get(index).unwrap_or(&inputs[0]).node());
             let inputs: Vec<_> = inputs.into_iter().map(|input| input.into_primitive()).collect();
             debug_assert!(inputs.len() <= PARENTS);
             match Backward::<B, PARENTS>::prepare::<C>(Step(op.clone()), nodes).compute_bound().stateful() {
                 OpsKind::Tracked(step) => {
-                    let (output, kept) = forward::<B>(&*op, inputs.clone(), true);
-                    step.finish((inputs, kept), output)
+                    let (Tensors(outputs), kept) = forward::<B>(&*op, inputs.clone(), true);
+                    let mailbox = Arc::new(Mailbox {
+                        lens: outputs.iter().map(|output| output.shape().num_elements()).collect(),
+                        grads: Mutex::new(outputs.iter().map(|_| None).collect()),
+                    });
+                    let operation = step.finish((inputs, kept, mailbox.clone()), placeholder::<B>());
+                    let tracked = |(index, output)| match Output(index)
+                        .prepare::<C>([operation.node()])
+                        .compute_bound()
+                        .stateful()
+                    {
+                        OpsKind::Tracked(step) => step.finish(mailbox.clone(), output),
+                        OpsKind::UnTracked(step) => step.finish(output),
+                    };
+                    Tensors(outputs.into_iter().enumerate().map(tracked).collect())
                 }
-                OpsKind::UnTracked(step) => step.finish(forward::<B>(&*op, inputs, false).0),
+                OpsKind::UnTracked(_) => {
+                    let Tensors(outputs) = forward::<B>(&*op, inputs, false).0;
+                    let constant = |output| <Self as burn::backend::AutodiffBackend>::from_inner(output);
+                    Tensors(outputs.into_iter().map(constant).collect())
+                }
             }
         }
     }
@@ -240,7 +325,7 @@ mod flex {
     use burn::backend::flex::FlexTensor;
 
     impl HostExtension for Flex {
-        fn host_op(inputs: Inputs<Self>, op: Arc<dyn AnyOp>) -> FloatTensor<Self> {
+        fn host_op(inputs: Tensors<Self>, op: Arc<dyn AnyOp>) -> Tensors<Self> {
             forward::<Self>(&*op, inputs.0, false).0
         }
     }
@@ -273,7 +358,7 @@ mod ndarray {
     use burn_ndarray::{NdArray, NdArrayTensor};
 
     impl HostExtension for NdArray {
-        fn host_op(inputs: Inputs<Self>, op: Arc<dyn AnyOp>) -> FloatTensor<Self> {
+        fn host_op(inputs: Tensors<Self>, op: Arc<dyn AnyOp>) -> Tensors<Self> {
             forward::<Self>(&*op, inputs.0, false).0
         }
     }

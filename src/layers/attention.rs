@@ -11,7 +11,7 @@ use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use super::positions::{positions, seen_after};
 use crate::ops::{
     AttentionInputs, AttentionOptions, HardAlibi, HeadBias, Implementation, Position, Rope, Segments,
-    alibi_slopes, attention, rms_norm, rotate_rows,
+    alibi_slopes, apply_linear, attention, rms_norm, rotate_rows,
 };
 use crate::{Error, Result};
 
@@ -190,9 +190,9 @@ impl Attention {
             Position::Rope(rope) => rope.rotate(x, positions),
             _ => x,
         };
-        let q = turned(normed(heads(self.q_proj.forward(x.clone())), &self.q_norm));
-        let k = turned(normed(heads(self.k_proj.forward(x.clone())), &self.k_norm));
-        [q, k, heads(self.v_proj.forward(x))]
+        let q = turned(normed(heads(apply_linear(&self.q_proj, x.clone())), &self.q_norm));
+        let k = turned(normed(heads(apply_linear(&self.k_proj, x.clone())), &self.k_norm));
+        [q, k, heads(apply_linear(&self.v_proj, x))]
     }
 
     fn mix(&self, x: Tensor<3>, segments: Option<&Segments>, cache: Option<KvCache>) -> (Tensor<3>, KvCache) {
@@ -210,7 +210,8 @@ impl Attention {
         let documents = (segments.is_some() || hidden_past)
             .then(|| documents(segments, &earlier, past_len, [batch, seq], &device));
         let inputs = AttentionInputs { q, k: k.clone(), v: v.clone(), oldest: 0, documents };
-        let y = self.o_proj.forward(from_heads(attention(inputs, &self.options(), Implementation::Auto)));
+        let y =
+            apply_linear(&self.o_proj, from_heads(attention(inputs, &self.options(), Implementation::Auto)));
 
         let window = self.config.window;
         let seen = seen_after(segments, &earlier, seq);
@@ -307,7 +308,7 @@ impl SequenceMixer for Attention {
         });
         let inputs = AttentionInputs { q, k, v, oldest, documents };
         let y = attention(inputs, &self.options(), Implementation::Auto);
-        (self.o_proj.forward(from_heads(y)).squeeze_dim(1), state)
+        (apply_linear(&self.o_proj, from_heads(y)).squeeze_dim(1), state)
     }
 
     fn state_growth(&self) -> StateGrowth {

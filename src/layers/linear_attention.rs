@@ -11,7 +11,7 @@ use super::mamba::check_sizes;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use super::positions::seen_after;
 use super::state::{MixerState, StateMapper};
-use crate::ops::{Implementation, ScalarDecayInputs, Segments, scalar_decay};
+use crate::ops::{Implementation, ScalarDecayInputs, Segments, apply_linear, scalar_decay};
 use crate::{Error, Result};
 
 /// What queries and keys pass through: φ.
@@ -254,9 +254,9 @@ impl LinearAttention {
     fn mix(&self, x: Tensor<3>, segments: Option<&Segments>, state: MatrixState) -> (Tensor<3>, MatrixState) {
         let [batch, seq, _] = x.dims();
         let LinearAttentionConfig { n_heads, feature_map, normalization, chunk_size, .. } = self.config;
-        let q = feature_map.apply(to_heads(self.q_proj.forward(x.clone()), n_heads));
-        let k = feature_map.apply(to_heads(self.k_proj.forward(x.clone()), n_heads));
-        let mut v = to_heads(self.v_proj.forward(x), n_heads);
+        let q = feature_map.apply(to_heads(apply_linear(&self.q_proj, x.clone()), n_heads));
+        let k = feature_map.apply(to_heads(apply_linear(&self.k_proj, x.clone()), n_heads));
+        let mut v = to_heads(apply_linear(&self.v_proj, x), n_heads);
         let [_, _, _, value_dim] = v.dims();
         if normalization == Normalization::Sum {
             // One more value, always 1, makes the denominator one more output.
@@ -277,7 +277,7 @@ impl LinearAttention {
             let sum = o.clone().narrow(3, value_dim, 1);
             o = o.narrow(3, 0, value_dim) / (sum + 1e-6);
         }
-        (self.o_proj.forward(from_heads(o)), MatrixState::advanced(matrix, state.seen, seq, segments))
+        (apply_linear(&self.o_proj, from_heads(o)), MatrixState::advanced(matrix, state.seen, seq, segments))
     }
 }
 

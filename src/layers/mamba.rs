@@ -5,10 +5,11 @@ use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor, TensorData, assert_shape};
 
+use super::conv_state::{ConvState, ConvStateDims};
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
-use super::state::{MixerState, StateMapper};
 use crate::ops::{
-    Implementation, Segments, SelectiveScanInputs, causal_conv, selective_scan, silu, softplus,
+    Implementation, Segments, SelectiveScanInputs, apply_linear, apply_linear_in_pieces, causal_conv_silu,
+    selective_scan, silu, softplus,
 };
 use crate::{Error, Result};
 
@@ -73,21 +74,6 @@ pub struct Mamba {
     pub out_proj: Linear,
     #[module(skip)]
     config: MambaConfig,
-}
-
-/// The state of [`Mamba`].
-#[derive(Clone, Debug)]
-pub struct MambaState {
-    /// `[batch, d_conv − 1, d_inner]`: the last inputs of the convolution, the oldest first.
-    pub conv: Tensor<3>,
-    /// `[batch, d_inner, d_state]`.
-    pub ssm: Tensor<3>,
-}
-
-impl MixerState for MambaState {
-    fn map<M: StateMapper>(self, mapper: &mut M) -> Self {
-        Self { conv: mapper.tensor("conv", self.conv), ssm: mapper.tensor("ssm", self.ssm) }
-    }
 }
 
 impl MambaConfig {
@@ -174,12 +160,20 @@ impl BuildMixer for MambaConfig {
     }
 }
 
-/// Every size is at least 1.
+/// Products of three sizes, and sums of a few such products, do not overflow.
+const LARGEST_SIZE: usize = 1 << 20;
+
+/// Every size is at least 1, and none is so large that products of them overflow.
 pub(super) fn check_sizes(mixer: &str, sizes: &[(&str, usize)]) -> Result<()> {
-    match sizes.iter().find(|(_, size)| *size == 0) {
-        Some((name, _)) => Err(Error::Config(format!("{mixer}: {name} must be at least 1, got 0"))),
-        None => Ok(()),
+    for &(name, size) in sizes {
+        if size == 0 {
+            return Err(Error::Config(format!("{mixer}: {name} must be at least 1, got 0")));
+        }
+        if size > LARGEST_SIZE {
+            return Err(Error::Config(format!("{mixer}: {name} must be at most {LARGEST_SIZE}, got {size}")));
+        }
     }
+    Ok(())
 }
 
 pub(super) fn check_dt(mixer: &str, min: f64, max: f64) -> Result<()> {
@@ -195,74 +189,69 @@ impl Mamba {
         &self.config
     }
 
-    fn check_state(&self, state: &MambaState, batch: usize) {
+    fn state_dims(&self, batch: usize) -> ConvStateDims<3> {
         let (d_inner, past, d_state) = (self.config.d_inner(), self.config.d_conv - 1, self.config.d_state);
-        let MambaState { conv, ssm } = state;
-        assert_shape!(conv, [batch, past, d_inner]);
-        assert_shape!(ssm, [batch, d_inner, d_state]);
+        ([batch, past, d_inner], [batch, d_inner, d_state])
     }
 
-    fn mix(&self, x: Tensor<3>, segments: Option<&Segments>, state: MambaState) -> (Tensor<3>, MambaState) {
+    fn mix(
+        &self,
+        x: Tensor<3>,
+        segments: Option<&Segments>,
+        state: ConvState<3>,
+    ) -> (Tensor<3>, ConvState<3>) {
         let (d_inner, dt_rank, d_state) = (self.config.d_inner(), self.config.dt_rank(), self.config.d_state);
-        let projected = self.in_proj.forward(x);
-        let [u, z] = split(projected, [d_inner, d_inner]);
+        let [u, z] = apply_linear_in_pieces(&self.in_proj, x, [d_inner, d_inner]);
         let bias = Some(self.conv_bias.val());
-        let (u, conv) =
-            causal_conv(u, self.conv_weight.val(), bias, state.conv, segments, Implementation::Auto);
-        let u = silu(u);
-        let [delta, b, c] = split(self.x_proj.forward(u.clone()), [dt_rank, d_state, d_state]);
+        let ([u], conv) = causal_conv_silu(
+            u,
+            self.conv_weight.val(),
+            bias,
+            state.conv,
+            segments,
+            [d_inner],
+            Implementation::Auto,
+        );
+        let [delta, b, c] = apply_linear_in_pieces(&self.x_proj, u.clone(), [dt_rank, d_state, d_state]);
         let inputs = SelectiveScanInputs {
             u: u.clone(),
-            delta: softplus(self.dt_proj.forward(delta)),
+            delta: softplus(apply_linear(&self.dt_proj, delta)),
             a: self.a_log.val().exp().neg(),
             b,
             c,
-            state: state.ssm,
+            state: state.recurrent,
             segments: segments.cloned(),
         };
-        let (y, ssm) = selective_scan(inputs, Implementation::Auto);
+        let (y, recurrent) = selective_scan(inputs, Implementation::Auto);
         let y = (y + u * self.d.val().unsqueeze()) * silu(z);
-        (self.out_proj.forward(y), MambaState { conv, ssm })
+        (apply_linear(&self.out_proj, y), ConvState { conv, recurrent })
     }
 }
 
-/// Cuts the last axis into parts of these widths.
-pub(super) fn split<const N: usize>(x: Tensor<3>, widths: [usize; N]) -> [Tensor<3>; N] {
-    let mut start = 0;
-    widths.map(|width| {
-        start += width;
-        x.clone().narrow(2, start - width, width)
-    })
-}
-
 impl SequenceMixer for Mamba {
-    type State = MambaState;
+    type State = ConvState<3>;
 
-    fn init_state(&self, batch: usize, device: &Device) -> MambaState {
-        let options = (device, self.a_log.val().dtype());
-        MambaState {
-            conv: Tensor::zeros([batch, self.config.d_conv - 1, self.config.d_inner()], options),
-            ssm: Tensor::zeros([batch, self.config.d_inner(), self.config.d_state], options),
-        }
+    fn init_state(&self, batch: usize, device: &Device) -> ConvState<3> {
+        ConvState::empty(self.state_dims(batch), self.a_log.val().dtype(), device)
     }
 
     fn forward(
         &self,
         x: Tensor<3>,
         segments: Option<&Segments>,
-        state: Option<MambaState>,
-    ) -> (Tensor<3>, MambaState) {
+        state: Option<ConvState<3>>,
+    ) -> (Tensor<3>, ConvState<3>) {
         let [batch, _, _] = x.dims();
         assert_shape!(x, [_, _, self.config.d_model]);
         let state = state.unwrap_or_else(|| self.init_state(batch, &x.device()));
-        self.check_state(&state, batch);
+        state.check(self.state_dims(batch));
         Segments::aligned(x, segments, |x, segments| self.mix(x, segments, state))
     }
 
-    fn step(&self, x: Tensor<2>, state: MambaState) -> (Tensor<2>, MambaState) {
+    fn step(&self, x: Tensor<2>, state: ConvState<3>) -> (Tensor<2>, ConvState<3>) {
         let [batch, _] = x.dims();
         assert_shape!(x, [_, self.config.d_model]);
-        self.check_state(&state, batch);
+        state.check(self.state_dims(batch));
         let (y, state) = self.mix(x.unsqueeze_dim(1), None, state);
         (y.squeeze_dim(1), state)
     }

@@ -5,11 +5,12 @@ use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor, assert_shape};
 
-use super::mamba::{check_dt, check_sizes, conv_initializer, dt_bias, split};
+use super::conv_state::{ConvState, ConvStateDims};
+use super::mamba::{check_dt, check_sizes, conv_initializer, dt_bias};
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
-use super::state::{MixerState, StateMapper};
 use crate::ops::{
-    Implementation, ScalarDecayInputs, Segments, causal_conv, rms_norm, scalar_decay, silu, softplus,
+    Implementation, ScalarDecayInputs, Segments, apply_linear, apply_linear_in_pieces, causal_conv_silu,
+    rms_norm, scalar_decay, silu, softplus,
 };
 use crate::{Error, Result};
 
@@ -83,22 +84,6 @@ pub struct Mamba2 {
     pub out_proj: Linear,
     #[module(skip)]
     config: Mamba2Config,
-}
-
-/// The state of [`Mamba2`].
-#[derive(Clone, Debug)]
-pub struct Mamba2State {
-    /// `[batch, d_conv − 1, d_inner + 2 · n_groups · d_state]`: the last inputs of the convolution, the oldest
-    /// first.
-    pub conv: Tensor<3>,
-    /// `[batch, n_heads, d_state, head_dim]`.
-    pub ssm: Tensor<4>,
-}
-
-impl MixerState for Mamba2State {
-    fn map<M: StateMapper>(self, mapper: &mut M) -> Self {
-        Self { conv: mapper.tensor("conv", self.conv), ssm: mapper.tensor("ssm", self.ssm) }
-    }
 }
 
 impl Mamba2Config {
@@ -191,26 +176,35 @@ impl Mamba2 {
         &self.config
     }
 
-    fn check_state(&self, state: &Mamba2State, batch: usize) {
-        let Mamba2Config { d_state, head_dim, .. } = self.config;
-        let (past, width, n_heads) =
-            (self.config.d_conv - 1, self.config.conv_width(), self.config.n_heads());
-        let Mamba2State { conv, ssm } = state;
-        assert_shape!(conv, [batch, past, width]);
-        assert_shape!(ssm, [batch, n_heads, d_state, head_dim]);
+    fn state_dims(&self, batch: usize) -> ConvStateDims<4> {
+        let Mamba2Config { d_state, head_dim, d_conv, .. } = self.config;
+        let (width, n_heads) = (self.config.conv_width(), self.config.n_heads());
+        ([batch, d_conv - 1, width], [batch, n_heads, d_state, head_dim])
     }
 
-    fn mix(&self, x: Tensor<3>, segments: Option<&Segments>, state: Mamba2State) -> (Tensor<3>, Mamba2State) {
+    fn mix(
+        &self,
+        x: Tensor<3>,
+        segments: Option<&Segments>,
+        state: ConvState<4>,
+    ) -> (Tensor<3>, ConvState<4>) {
         let [batch, seq, _] = x.dims();
         let Mamba2Config { d_state, head_dim, n_groups, chunk_size, .. } = self.config;
         let (d_inner, n_heads, conv_width) =
             (self.config.d_inner(), self.config.n_heads(), self.config.conv_width());
-        let [z, xbc, dt] = split(self.in_proj.forward(x), [d_inner, conv_width, n_heads]);
+        let [z, xbc, dt] = apply_linear_in_pieces(&self.in_proj, x, [d_inner, conv_width, n_heads]);
         let bias = Some(self.conv_bias.val());
-        let (xbc, conv) =
-            causal_conv(xbc, self.conv_weight.val(), bias, state.conv, segments, Implementation::Auto);
         let groups = n_groups * d_state;
-        let [x, b, c] = split(silu(xbc), [d_inner, groups, groups]);
+        let widths = [d_inner, groups, groups];
+        let ([x, b, c], conv) = causal_conv_silu(
+            xbc,
+            self.conv_weight.val(),
+            bias,
+            state.conv,
+            segments,
+            widths,
+            Implementation::Auto,
+        );
 
         let x = x.reshape([batch, seq, n_heads, head_dim]);
         let dt = softplus(dt + self.dt_bias.val().unsqueeze());
@@ -221,14 +215,14 @@ impl Mamba2 {
             k: per_group(b),
             v: (x.clone() * dt.unsqueeze_dim(3)).swap_dims(1, 2),
             log_decay: Some(log_decay.swap_dims(1, 2)),
-            state: state.ssm,
+            state: state.recurrent,
             segments: segments.cloned(),
             chunk_size,
         };
-        let (y, ssm) = scalar_decay(inputs, Implementation::Auto);
+        let (y, recurrent) = scalar_decay(inputs, Implementation::Auto);
         let y = y.swap_dims(1, 2) + x * self.d.val().reshape([1, 1, n_heads, 1]);
         let y = self.gated_norm(y.reshape([batch, seq, d_inner]), z);
-        (self.out_proj.forward(y), Mamba2State { conv, ssm })
+        (apply_linear(&self.out_proj, y), ConvState { conv, recurrent })
     }
 
     /// `rms_norm(y ⊙ silu(z))`, each group of channels on its own.
@@ -247,34 +241,29 @@ impl Mamba2 {
 }
 
 impl SequenceMixer for Mamba2 {
-    type State = Mamba2State;
+    type State = ConvState<4>;
 
-    fn init_state(&self, batch: usize, device: &Device) -> Mamba2State {
-        let options = (device, self.a_log.val().dtype());
-        let Mamba2Config { d_state, head_dim, d_conv, .. } = self.config;
-        Mamba2State {
-            conv: Tensor::zeros([batch, d_conv - 1, self.config.conv_width()], options),
-            ssm: Tensor::zeros([batch, self.config.n_heads(), d_state, head_dim], options),
-        }
+    fn init_state(&self, batch: usize, device: &Device) -> ConvState<4> {
+        ConvState::empty(self.state_dims(batch), self.a_log.val().dtype(), device)
     }
 
     fn forward(
         &self,
         x: Tensor<3>,
         segments: Option<&Segments>,
-        state: Option<Mamba2State>,
-    ) -> (Tensor<3>, Mamba2State) {
+        state: Option<ConvState<4>>,
+    ) -> (Tensor<3>, ConvState<4>) {
         let [batch, _, _] = x.dims();
         assert_shape!(x, [_, _, self.config.d_model]);
         let state = state.unwrap_or_else(|| self.init_state(batch, &x.device()));
-        self.check_state(&state, batch);
+        state.check(self.state_dims(batch));
         Segments::aligned(x, segments, |x, segments| self.mix(x, segments, state))
     }
 
-    fn step(&self, x: Tensor<2>, state: Mamba2State) -> (Tensor<2>, Mamba2State) {
+    fn step(&self, x: Tensor<2>, state: ConvState<4>) -> (Tensor<2>, ConvState<4>) {
         let [batch, _] = x.dims();
         assert_shape!(x, [_, self.config.d_model]);
-        self.check_state(&state, batch);
+        state.check(self.state_dims(batch));
         let (y, state) = self.mix(x.unsqueeze_dim(1), None, state);
         (y.squeeze_dim(1), state)
     }

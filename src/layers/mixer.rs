@@ -106,13 +106,13 @@ pub(crate) fn expect_valid(check: Result<()>) {
 /// them. Your own mixers stand beside the crate's:
 ///
 /// ```
-/// use burn_sequence::layers::{Attention, AttentionConfig, KvCache, Mamba2, Mamba2Config, Mamba2State};
+/// use burn_sequence::layers::{Attention, AttentionConfig, ConvState, KvCache, Mamba2, Mamba2Config};
 ///
 /// burn_sequence::mixers! {
 ///     /// The mixers of my model.
 ///     pub enum MyMixer, MyMixerConfig, MyMixerState {
 ///         Attention(AttentionConfig, Attention, KvCache),
-///         Mamba2(Mamba2Config, Mamba2, Mamba2State),
+///         Mamba2(Mamba2Config, Mamba2, ConvState<4>),
 ///     }
 /// }
 /// ```

@@ -2,6 +2,9 @@
 
 mod attention;
 mod by_steps;
+mod conv_state;
+mod delta_net;
+mod gated_delta_net;
 mod kv_cache;
 mod linear_attention;
 mod lstm;
@@ -15,11 +18,14 @@ mod state;
 
 pub use attention::{Attention, AttentionConfig};
 pub use by_steps::forward_by_steps;
+pub use conv_state::ConvState;
+pub use delta_net::{DeltaNet, DeltaNetConfig};
+pub use gated_delta_net::{GatedDeltaNet, GatedDeltaNetConfig};
 pub use kv_cache::KvCache;
 pub use linear_attention::{FeatureMap, LinearAttention, LinearAttentionConfig, MatrixState, Normalization};
 pub use lstm::{Lstm, LstmConfig, LstmState};
-pub use mamba::{Mamba, MambaConfig, MambaState};
-pub use mamba2::{Mamba2, Mamba2Config, Mamba2State};
+pub use mamba::{Mamba, MambaConfig};
+pub use mamba2::{Mamba2, Mamba2Config};
 pub use mixer::{BuildMixer, MixerList, SequenceMixer, StateGrowth};
 pub use parallel::{Parallel, ParallelConfig, ParallelState};
 pub use retention::{Retention, RetentionConfig};
@@ -31,10 +37,12 @@ crate::mixers! {
     /// Every mixer of this crate; what a [`LanguageModel`](crate::models::LanguageModel) is made of by default.
     pub enum Mixer, MixerConfig, MixerMemory {
         Attention(AttentionConfig, Attention, KvCache),
-        Mamba(MambaConfig, Mamba, MambaState),
-        Mamba2(Mamba2Config, Mamba2, Mamba2State),
+        Mamba(MambaConfig, Mamba, ConvState<3>),
+        Mamba2(Mamba2Config, Mamba2, ConvState<4>),
         LinearAttention(LinearAttentionConfig, LinearAttention, MatrixState),
         Retention(RetentionConfig, Retention, MatrixState),
+        DeltaNet(DeltaNetConfig, DeltaNet, ConvState<4>),
+        GatedDeltaNet(GatedDeltaNetConfig, GatedDeltaNet, ConvState<4>),
         Lstm(LstmConfig, Lstm, LstmState),
         Parallel(ParallelConfig<MixerConfig>, Parallel<Mixer>, ParallelState<MixerMemory>),
     }

@@ -9,7 +9,7 @@ use super::linear_attention::{MatrixState, from_heads, narrow_linear, to_heads};
 use super::mamba::check_sizes;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use crate::ops::{
-    Implementation, Position, Rope, RopePairs, ScalarDecayInputs, Segments, scalar_decay, silu,
+    Implementation, Position, Rope, RopePairs, ScalarDecayInputs, Segments, apply_linear, scalar_decay, silu,
 };
 use crate::{Error, Result};
 
@@ -131,9 +131,9 @@ impl Retention {
         let turned = |x: Tensor<3>| ROPE.rotate(to_heads(x, n_heads), &positions);
         let log_decay = TensorData::new(self.config.log_decays(), [1, n_heads, 1]);
         let inputs = ScalarDecayInputs {
-            q: turned(self.q_proj.forward(x.clone())) / (self.head_dim() as f64).sqrt(),
-            k: turned(self.k_proj.forward(x.clone())),
-            v: to_heads(self.v_proj.forward(x.clone()), n_heads),
+            q: turned(apply_linear(&self.q_proj, x.clone())) / (self.head_dim() as f64).sqrt(),
+            k: turned(apply_linear(&self.k_proj, x.clone())),
+            v: to_heads(apply_linear(&self.v_proj, x.clone()), n_heads),
             log_decay: Some(Tensor::from_data(log_decay, (&x.device(), x.dtype()))),
             state: state.matrix,
             segments: segments.cloned(),
@@ -142,7 +142,7 @@ impl Retention {
         let (o, matrix) = scalar_decay(inputs, Implementation::Auto);
         let mean_square = o.clone().square().mean_dim(3);
         let normed = from_heads(o / (mean_square + self.config.norm_epsilon).sqrt());
-        let y = self.o_proj.forward(silu(self.g_proj.forward(x)) * normed);
+        let y = apply_linear(&self.o_proj, silu(apply_linear(&self.g_proj, x)) * normed);
         (y, MatrixState::advanced(matrix, state.seen, seq, segments))
     }
 }

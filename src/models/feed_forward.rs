@@ -5,7 +5,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::ops::{gelu, silu};
+use crate::ops::{apply_linear, gelu, silu};
 use crate::{Error, Result};
 
 /// The kind of feed-forward; in the hybrid notation `mlp`, `mlp(d_hidden=512)`, `swiglu`.
@@ -103,10 +103,10 @@ impl FeedForward {
     /// `[…, d_model]` to the same.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         match self {
-            Self::Mlp(mlp) => mlp.down_proj.forward(gelu(mlp.up_proj.forward(x))),
+            Self::Mlp(mlp) => apply_linear(&mlp.down_proj, gelu(apply_linear(&mlp.up_proj, x))),
             Self::Swiglu(glu) => {
-                let gate = silu(glu.gate_proj.forward(x.clone()));
-                glu.down_proj.forward(gate * glu.up_proj.forward(x))
+                let gate = silu(apply_linear(&glu.gate_proj, x.clone()));
+                apply_linear(&glu.down_proj, gate * apply_linear(&glu.up_proj, x))
             }
         }
     }

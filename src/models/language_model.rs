@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::backbone::{Backbone, BackboneConfig, BackboneState};
 use crate::layers::{BuildMixer, Mixer, MixerConfig, MixerState, SequenceMixer};
-use crate::ops::Segments;
+use crate::ops::{Implementation, Segments, WeightLayout, apply_linear, linear};
 use crate::{Error, Result};
 
 /// The matrix that turns hidden vectors into logits.
@@ -157,8 +157,11 @@ impl<M: SequenceMixer> LanguageModel<M> {
     /// Hidden vectors `[…, d_model]` to logits `[…, vocab_size]`.
     pub fn logits<const D: usize>(&self, hidden: Tensor<D>) -> Tensor<D> {
         match &self.head {
-            Some(head) => head.forward(hidden),
-            None => burn::tensor::module::linear(hidden, self.embedding.weight.val().transpose(), None),
+            Some(head) => apply_linear(head, hidden),
+            None => {
+                let weight = self.embedding.weight.val();
+                linear(hidden, weight, None, WeightLayout::OutputFirst, Implementation::Auto)
+            }
         }
     }
 

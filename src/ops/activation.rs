@@ -46,7 +46,8 @@ pub fn rms_norm<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, epsilon: f64) ->
         use crate::kernels::{cpu, host};
         let dims = x.dims();
         let op = cpu::rms_norm::RmsNorm { epsilon };
-        return host::run(op, vec![x.into(), gamma.into()]).reshape(dims);
+        let [y] = host::run(op, vec![x.into(), gamma.into()]);
+        return y.reshape(dims);
     }
     let mean_square = x.clone().square().mean_dim(D - 1);
     x / (mean_square + epsilon).sqrt() * gamma.unsqueeze()
@@ -58,5 +59,6 @@ fn elementwise<const D: usize>(
     function: crate::kernels::cpu::elementwise::Elementwise,
 ) -> Tensor<D> {
     let dims = x.dims();
-    crate::kernels::host::run(function, vec![x.into()]).reshape(dims)
+    let [y] = crate::kernels::host::run(function, vec![x.into()]);
+    y.reshape(dims)
 }

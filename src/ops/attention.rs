@@ -133,7 +133,8 @@ fn fused(inputs: AttentionInputs, options: &AttentionOptions) -> Tensor<4> {
         documents: inputs.documents.map(|(queries, keys)| (read(queries), read(keys))),
     };
     let arrays = [inputs.q, inputs.k, inputs.v].map(|x| x.swap_dims(1, 2).into()).into();
-    host::run(op, arrays).reshape([batch, seq, n_heads, value_dim]).swap_dims(1, 2)
+    let [o] = host::run(op, arrays);
+    o.reshape([batch, seq, n_heads, value_dim]).swap_dims(1, 2)
 }
 
 fn scale(inputs: &AttentionInputs, options: &AttentionOptions) -> f64 {

@@ -3,6 +3,7 @@
 use burn::tensor::{Int, Tensor, TensorData, assert_shape};
 
 use super::Segments;
+use super::linear::split;
 use crate::kernels::Implementation;
 
 /// Convolves every channel of `x [batch, seq, channels]` with its own `d_conv` taps:
@@ -29,26 +30,76 @@ pub fn causal_conv(
     segments: Option<&Segments>,
     implementation: Implementation,
 ) -> (Tensor<3>, Tensor<3>) {
-    let [batch, seq, channels] = x.dims();
-    let [d_conv, _] = weight.dims();
-    let past = d_conv - 1;
-    assert_shape!(weight, [d_conv, channels]);
-    assert_shape!(window, [batch, past, channels]);
-    if let Some(segments) = segments {
-        segments.check(batch, seq);
-    }
+    check(&x, &weight, &window, segments);
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if implementation.is_fused(&x) {
-        use crate::kernels::{cpu, host};
-        let bias = bias.unwrap_or_else(|| Tensor::zeros([channels], (&x.device(), x.dtype())));
-        let op = cpu::causal_conv::CausalConv { segments: segments.cloned() };
-        let output = host::run(op, vec![x.into(), weight.into(), bias.into(), window.into()]);
-        let len = batch * seq * channels;
-        let y = output.clone().narrow(0, 0, len).reshape([batch, seq, channels]);
-        return (y, output.narrow(0, len, batch * past * channels).reshape([batch, past, channels]));
+        let [_, _, channels] = x.dims();
+        let ([y], window) = fused(x, weight, bias, window, segments, (None, [channels]));
+        return (y, window);
     }
     let _ = implementation;
     portable(x, weight, bias, window, segments)
+}
+
+/// [`silu`](super::silu) of [`causal_conv`], its channels cut into pieces of these widths: what stands in front of most
+/// recurrences, in one pass where it is fused.
+///
+/// # Panics
+///
+/// If the shapes do not agree, or the widths do not add up to the channels.
+pub fn causal_conv_silu<const N: usize>(
+    x: Tensor<3>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    window: Tensor<3>,
+    segments: Option<&Segments>,
+    widths: [usize; N],
+    implementation: Implementation,
+) -> ([Tensor<3>; N], Tensor<3>) {
+    check(&x, &weight, &window, segments);
+    let ([_, _, channels], sum) = (x.dims(), widths.iter().sum::<usize>());
+    assert!(
+        sum == channels,
+        "causal_conv: the widths {widths:?} add up to {sum}, expected {channels} channels"
+    );
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    if implementation.is_fused(&x) {
+        use crate::kernels::cpu::elementwise::Elementwise;
+        return fused(x, weight, bias, window, segments, (Some(Elementwise::Silu), widths));
+    }
+    let _ = implementation;
+    let (y, window) = portable(x, weight, bias, window, segments);
+    (split(super::silu(y), widths), window)
+}
+
+fn check(x: &Tensor<3>, weight: &Tensor<2>, window: &Tensor<3>, segments: Option<&Segments>) {
+    let [batch, seq, channels] = x.dims();
+    let [d_conv, _] = weight.dims();
+    assert_shape!(weight, [d_conv, channels]);
+    assert_shape!(window, [batch, d_conv - 1, channels]);
+    if let Some(segments) = segments {
+        segments.check(batch, seq);
+    }
+}
+
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+fn fused<const N: usize>(
+    x: Tensor<3>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    window: Tensor<3>,
+    segments: Option<&Segments>,
+    (activation, widths): (Option<crate::kernels::cpu::elementwise::Elementwise>, [usize; N]),
+) -> ([Tensor<3>; N], Tensor<3>) {
+    use crate::kernels::{cpu, host};
+    let [batch, seq, channels] = x.dims();
+    let past = window.dims();
+    let bias = bias.unwrap_or_else(|| Tensor::zeros([channels], (&x.device(), x.dtype())));
+    let op = cpu::causal_conv::CausalConv { segments: segments.cloned(), activation, widths: widths.into() };
+    let inputs = vec![x.into(), weight.into(), bias.into(), window.into()];
+    let mut outputs = host::run_all(op, inputs).into_iter();
+    let mut next = || outputs.next().expect("a piece for each width, and the last window");
+    (widths.map(|width| next().reshape([batch, seq, width])), next().reshape(past))
 }
 
 fn portable(

@@ -1,8 +1,9 @@
 //! The matrix-valued recurrence with one decay for a head and a token.
 
-use burn::tensor::{Bool, Tensor, assert_shape};
+use burn::tensor::{Tensor, assert_shape};
 
 use super::Segments;
+use super::chunks::{ChunkDecays, documents, for_every_head, scaled};
 use crate::kernels::Implementation;
 
 /// What a [`scalar_decay`] runs on.
@@ -61,15 +62,9 @@ impl ScalarDecayInputs {
 
     /// Queries and keys repeated for every head.
     fn with_a_key_head_each(mut self) -> Self {
-        let [batch, groups, seq, key_dim] = self.q.dims();
         let [_, heads, _, _] = self.v.dims();
-        if groups != heads {
-            let repeat = |x: Tensor<4>| {
-                let each = x.unsqueeze_dim::<5>(2).expand([batch, groups, heads / groups, seq, key_dim]);
-                each.reshape([batch, heads, seq, key_dim])
-            };
-            (self.q, self.k) = (repeat(self.q), repeat(self.k));
-        }
+        self.q = for_every_head(self.q, heads);
+        self.k = for_every_head(self.k, heads);
         self
     }
 }
@@ -103,105 +98,36 @@ pub fn scalar_decay(inputs: ScalarDecayInputs, implementation: Implementation) -
     portable(inputs.with_a_key_head_each())
 }
 
-/// Layout `[batch, seq, heads, dim]`, as projections leave it: where the caller swapped axes, nothing is copied.
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 fn fused(inputs: ScalarDecayInputs) -> (Tensor<4>, Tensor<4>) {
-    use crate::kernels::{cpu, host};
+    use super::chunks::fused::{chunks, outputs, tokens_first};
+    use crate::kernels::{cpu::scalar_decay::ScalarDecay, host};
     let ScalarDecayInputs { q, k, v, log_decay, state, segments, chunk_size } = inputs;
     let [batch, heads, seq, value_dim] = v.dims();
     let [_, _, _, key_dim] = q.dims();
     let log_decay = log_decay.unwrap_or_else(|| Tensor::zeros([batch, heads, seq], (&v.device(), v.dtype())));
-    let op = cpu::scalar_decay::ScalarDecay {
-        chunk_size,
-        least: LEAST_LOG_DECAY,
-        documents: segments.filter(Segments::has_resets).map(|segments| segments.id_table().into()),
-    };
-    let tokens_first = |x: Tensor<4>| x.swap_dims(1, 2).into();
-    let arrays = vec![
-        tokens_first(q),
-        tokens_first(k),
-        tokens_first(v),
-        log_decay.swap_dims(1, 2).into(),
-        state.into(),
-    ];
-    let output = host::run(op, arrays);
-    let len = batch * seq * heads * value_dim;
-    let o = output.clone().narrow(0, 0, len).reshape([batch, seq, heads, value_dim]).swap_dims(1, 2);
-    let state = output.narrow(0, len, batch * heads * key_dim * value_dim);
-    (o, state.reshape([batch, heads, key_dim, value_dim]))
+    let op = ScalarDecay(chunks(chunk_size, segments));
+    let arrays =
+        vec![tokens_first(q), tokens_first(k), tokens_first(v), tokens_first(log_decay), state.into()];
+    outputs(host::run(op, arrays), [batch, heads, seq, value_dim], key_dim)
 }
 
 fn portable(inputs: ScalarDecayInputs) -> (Tensor<4>, Tensor<4>) {
     let ScalarDecayInputs { q, k, v, log_decay, mut state, segments, chunk_size } = inputs;
     let [_, _, seq, _] = q.dims();
-    let device = q.device();
-    let ids =
-        segments.as_ref().filter(|segments| segments.has_resets()).map(|segments| segments.ids(&device));
+    let ids = documents(segments.as_ref(), &q.device());
     let mut outputs = Vec::with_capacity(seq.div_ceil(chunk_size));
     for start in (0..seq).step_by(chunk_size) {
         let len = chunk_size.min(seq - start);
         let piece = |x: &Tensor<4>| x.clone().narrow(2, start, len);
         let (q, k, v) = (piece(&q), piece(&k), piece(&v));
-        let ids = ids.as_ref().map(|ids| {
-            // The document that the state belongs to, and those of the chunk's tokens.
-            let before = ids.clone().narrow(1, start.saturating_sub(1), 1).unsqueeze_dims::<4>(&[1, 3]);
-            (before, ids.clone().narrow(1, start, len).unsqueeze_dims::<4>(&[1, 3]))
-        });
-
-        let scores = q.clone().matmul(k.clone().swap_dims(2, 3));
-        let future = Tensor::<2, Bool>::tril_mask([len, len], 0, &device).unsqueeze::<4>();
-        let future = match &ids {
-            None => future,
-            Some((_, ids)) => future.bool_or(ids.clone().not_equal(ids.clone().swap_dims(2, 3))),
-        };
-        // From the state to each token, and from each token to the end of the chunk.
-        let (mut weights, mut from_state, mut to_end, mut through) = (scores, None, None, None);
-        if let Some(log_decay) = &log_decay {
-            // `[batch, heads, len, 1]`, the sum over the chunk up to each token.
-            let log_decay = log_decay.clone().narrow(2, start, len).clamp_min(LEAST_LOG_DECAY);
-            let sums = cumulative(log_decay).unsqueeze_dim::<4>(3);
-            let between = sums.clone() - sums.clone().swap_dims(2, 3);
-            weights = weights * between.mask_fill(future.clone(), f32::NEG_INFINITY).exp();
-            let all = sums.clone().narrow(2, len - 1, 1);
-            to_end = Some((all.clone() - sums.clone()).exp());
-            from_state = Some(sums.exp());
-            through = Some(all.exp());
-        } else {
-            weights = weights.mask_fill(future, 0.0);
-        }
-        if let Some((before, ids)) = ids {
-            let dtype = q.dtype();
-            let end = ids.clone().narrow(2, len - 1, 1);
-            times(&mut from_state, ids.clone().equal(before.clone()).float().cast(dtype));
-            times(&mut to_end, ids.equal(end.clone()).float().cast(dtype));
-            times(&mut through, end.equal(before).float().cast(dtype));
-        }
-        let scaled = |x: Tensor<4>, by: Option<Tensor<4>>| match by {
-            Some(by) => x * by,
-            None => x,
-        };
+        let decays = ChunkDecays::new(log_decay.as_ref(), ids.as_ref(), [start, len], &q);
+        let weights = decays.weigh(q.clone().matmul(k.clone().swap_dims(2, 3)));
         let inside = weights.matmul(v.clone());
-        outputs.push(inside + scaled(q, from_state).matmul(state.clone()));
-        state = scaled(state, through) + scaled(k, to_end).swap_dims(2, 3).matmul(v);
+        outputs.push(inside + scaled(q, decays.from_state).matmul(state.clone()));
+        state = scaled(state, decays.through) + scaled(k, decays.to_end).swap_dims(2, 3).matmul(v);
     }
     (Tensor::cat(outputs, 2), state)
-}
-
-/// e⁻⁴⁰ is nothing beside 1 in any float type; larger sums would drown the decays of the tokens that follow.
-const LEAST_LOG_DECAY: f64 = -40.0;
-
-fn times(factor: &mut Option<Tensor<4>>, by: Tensor<4>) {
-    *factor = Some(match factor.take() {
-        Some(factor) => factor * by,
-        None => by,
-    });
-}
-
-/// Inclusive sums over the last axis, as a product with a triangle: a `cumsum` reads quadratically on GPUs.
-fn cumulative(x: Tensor<3>) -> Tensor<3> {
-    let [_, _, len] = x.dims();
-    let triangle = Tensor::<2>::ones([len, len], (&x.device(), x.dtype())).triu(0);
-    x.matmul(triangle.unsqueeze())
 }
 
 /// The recurrence as written, a token at a time: slow, and what the other forms are held to.

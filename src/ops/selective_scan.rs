@@ -160,9 +160,6 @@ fn fused(inputs: SelectiveScanInputs) -> (Tensor<3>, Tensor<3>) {
     let [batch, seq, d_inner, d_state] = inputs.dims();
     let SelectiveScanInputs { u, delta, a, b, c, state, segments } = inputs;
     let arrays = vec![u.into(), delta.into(), a.into(), b.into(), c.into(), state.into()];
-    let output = host::run(SelectiveScan { segments }, arrays);
-    let len = batch * seq * d_inner;
-    let y = output.clone().narrow(0, 0, len).reshape([batch, seq, d_inner]);
-    let state = output.narrow(0, len, batch * d_inner * d_state).reshape([batch, d_inner, d_state]);
-    (y, state)
+    let [y, state] = host::run(SelectiveScan { segments }, arrays);
+    (y.reshape([batch, seq, d_inner]), state.reshape([batch, d_inner, d_state]))
 }

@@ -24,7 +24,7 @@ fn check(dtype: DType) {
     let x = golden.input("x");
     let (y, state) = layer.forward(x.clone(), None, None);
     golden.check("y", y.clone());
-    golden.check("state.ssm", state.ssm);
+    golden.check("state.ssm", state.recurrent);
     golden.check_window("state.conv", state.conv);
     let gradients = golden.backward(&y, "dy");
     golden.check_gradient("grad.x", &x, &gradients);

@@ -34,7 +34,7 @@ fn check(dtype: DType) {
         let x = golden.input("x");
         let (y, state) = layer.forward(x.clone(), None, None);
         golden.check("y", y.clone());
-        golden.check("state.ssm", state.ssm.swap_dims(2, 3));
+        golden.check("state.ssm", state.recurrent.swap_dims(2, 3));
         golden.check_window("state.conv", state.conv);
         let gradients = golden.backward(&y, "dy");
         golden.check_gradient("grad.x", &x, &gradients);

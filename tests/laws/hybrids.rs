@@ -1,6 +1,6 @@
 use burn_sequence::layers::{
-    AttentionConfig, LinearAttentionConfig, LstmConfig, Mamba2Config, MambaConfig, MixerConfig,
-    ParallelConfig, RetentionConfig,
+    AttentionConfig, GatedDeltaNetConfig, LinearAttentionConfig, LstmConfig, Mamba2Config, MambaConfig,
+    MixerConfig, ParallelConfig, RetentionConfig,
 };
 use burn_sequence::models::{
     BackboneConfig, BlockConfig, FeedForwardConfig, HiddenWidth, NormConfig, Residual,
@@ -62,6 +62,10 @@ subjects! { check_hybrid_law; BackboneConfig;
     branches_beside_swiglu: side_by_side();
     shared_weights: shared();
     linear_attention_then_lstm: backbone().with_layer(block(linear())).with_layer(block(LstmConfig::new(D_MODEL)));
+    gated_delta_nets_then_attention: backbone()
+        .with_layer(block(GatedDeltaNetConfig::new(D_MODEL).with_n_heads(2).with_chunk_size(4)).with_feed_forward(swiglu()))
+        .with_layer(block(GatedDeltaNetConfig::new(D_MODEL).with_n_heads(2).with_expand_v(1).with_chunk_size(64)))
+        .with_layer(block(attention()).with_feed_forward(swiglu()));
     retention_between_windows: backbone()
         .with_layer(block(attention().with_window(Some(4))))
         .with_layer(block(RetentionConfig::new(D_MODEL).with_n_heads(2).with_chunk_size(4)))

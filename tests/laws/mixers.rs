@@ -1,6 +1,6 @@
 use burn_sequence::layers::{
-    AttentionConfig, BuildMixer, FeatureMap, LinearAttentionConfig, LstmConfig, Mamba2Config, MambaConfig,
-    MixerConfig, Normalization, ParallelConfig, RetentionConfig,
+    AttentionConfig, BuildMixer, DeltaNetConfig, FeatureMap, GatedDeltaNetConfig, LinearAttentionConfig,
+    LstmConfig, Mamba2Config, MambaConfig, MixerConfig, Normalization, ParallelConfig, RetentionConfig,
 };
 use burn_sequence::ops::{HardAlibi, Position, Rope, RopePairs};
 use burn_sequence::testing::{Law, check_law};
@@ -38,6 +38,14 @@ fn linear(feature_map: FeatureMap, normalization: Normalization) -> LinearAttent
         .with_chunk_size(5)
 }
 
+fn delta_net() -> DeltaNetConfig {
+    DeltaNetConfig::new(D_MODEL).with_n_heads(2).with_chunk_size(5)
+}
+
+fn gated_delta_net() -> GatedDeltaNetConfig {
+    GatedDeltaNetConfig::new(D_MODEL).with_n_heads(2).with_head_dim(Some(4)).with_chunk_size(4)
+}
+
 fn parallel() -> ParallelConfig<MixerConfig> {
     ParallelConfig {
         d_model: D_MODEL,
@@ -62,6 +70,19 @@ subjects! { check_law; MixerConfig;
     linear_identity: linear(FeatureMap::Identity, Normalization::None);
     linear_taylor: linear(FeatureMap::Taylor, Normalization::Sum);
     retention: RetentionConfig::new(D_MODEL).with_n_heads(4).with_chunk_size(4);
+    delta_net: delta_net();
+    delta_net_negative_gate_grouped: delta_net()
+        .with_n_v_heads(Some(4))
+        .with_head_dim(Some(3))
+        .with_allow_negative_eigenvalues(true)
+        .with_output_gate(true)
+        .with_d_conv(2);
+    gated_delta_net: gated_delta_net();
+    gated_delta_net_negative_grouped: gated_delta_net()
+        .with_n_v_heads(Some(4))
+        .with_expand_v(1)
+        .with_allow_negative_eigenvalues(true)
+        .with_d_conv(3);
     lstm: LstmConfig::new(D_MODEL);
     parallel_attention_mamba2: parallel();
 }

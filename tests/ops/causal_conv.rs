@@ -1,5 +1,5 @@
 use burn::tensor::{DType, Tensor};
-use burn_sequence::ops::{Implementation, Segments, causal_conv, causal_conv_step};
+use burn_sequence::ops::{Implementation, Segments, causal_conv, causal_conv_silu, causal_conv_step, silu};
 use proptest::prelude::*;
 
 use crate::support::{Outcome, assert_same, has_f64, outcome, uniform, wrt};
@@ -116,4 +116,47 @@ fn forms_agree_in_f64() {
     if has_f64() {
         Inputs::new([2, 17, 5, 4], DType::F64).check(None, 1e-13);
     }
+}
+
+/// Long and wide enough that several tasks share a row.
+#[test]
+fn forms_agree_where_tasks_meet() {
+    let segments = Segments::new(50, [(0, vec![15, 2, 16, 17]), (0, vec![33, 9])]);
+    let inputs = Inputs::new([2, 50, 1100, 4], DType::F32);
+    let run =
+        |name, segments: Option<&Segments>, form| inputs.run(name, |inputs| inputs.whole(segments, form));
+    for segments in [None, Some(&segments)] {
+        let portable = run("portable", segments, Implementation::Portable);
+        assert_same(&portable, &run("fused", segments, Implementation::Auto), 1e-5);
+    }
+}
+
+#[test]
+fn silu_in_pieces() {
+    for ([batch, seq, channels], widths) in [([2, 9, 6], [1, 3, 2]), ([1, 40, 900], [500, 300, 100])] {
+        let inputs = Inputs::new([batch, seq, channels, 4], DType::F32);
+        let segments = Segments::new(seq, (0..batch).map(|_| (0, vec![seq / 2, seq - seq / 2])));
+        for segments in [None, Some(&segments)] {
+            let expected = inputs.run("separately", |inputs| {
+                let (y, window) = inputs.whole(segments, Implementation::Portable);
+                (silu(y), window)
+            });
+            for implementation in [Implementation::Auto, Implementation::Portable] {
+                let actual = inputs.run("at once", |Inputs { x, weight, bias, window }| {
+                    let (x, weight, bias) = (x.clone(), weight.clone(), Some(bias.clone()));
+                    let (pieces, window) =
+                        causal_conv_silu(x, weight, bias, window.clone(), segments, widths, implementation);
+                    (Tensor::cat(pieces.into(), 2), window)
+                });
+                assert_same(&expected, &actual, 2e-5);
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "the widths [1, 1] add up to 2, expected 3 channels")]
+fn widths_must_add_up() {
+    let Inputs { x, weight, window, .. } = Inputs::new([1, 2, 3, 2], DType::F32);
+    causal_conv_silu(x, weight, None, window, None, [1, 1], Implementation::Auto);
 }

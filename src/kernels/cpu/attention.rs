@@ -283,7 +283,7 @@ impl Attention {
 
 impl HostOp for Attention {
     /// Keeps the logarithm of every query's sum, `[batch, n_heads, seq]`.
-    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], _: bool) -> (Vec<F>, Vec<F>) {
+    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], _: bool) -> (Vec<Vec<F>>, Vec<F>) {
         let shape = Shape::of(inputs);
         let [q, k, v] = [inputs[0].data, inputs[1].data, inputs[2].data];
         let scale = F::from_f64(self.scale).expect("a float");
@@ -322,11 +322,11 @@ impl HostOp for Attention {
                 }
             });
         });
-        (output, log_sums)
+        (vec![output], log_sums)
     }
 
-    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], kept: &[F], grad: &[F]) -> Vec<Vec<F>> {
-        let shape = Shape::of(inputs);
+    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], kept: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
+        let (shape, grad) = (Shape::of(inputs), grads[0]);
         let [q, k, v] = [inputs[0].data, inputs[1].data, inputs[2].data];
         let scale = F::from_f64(self.scale).expect("a float");
         let one = F::one();

@@ -53,6 +53,44 @@ impl Elementwise {
     }
 }
 
+/// The match on the function stands outside the loops, so that each loop is one function.
+macro_rules! each {
+    ($chosen:expr, $function:ident => $loop:expr) => {
+        match $chosen {
+            Elementwise::Gelu => {
+                const $function: Elementwise = Elementwise::Gelu;
+                $loop
+            }
+            Elementwise::Silu => {
+                const $function: Elementwise = Elementwise::Silu;
+                $loop
+            }
+            Elementwise::Softplus => {
+                const $function: Elementwise = Elementwise::Softplus;
+                $loop
+            }
+        }
+    };
+}
+
+impl Elementwise {
+    /// `x ← f(x)`.
+    #[inline(always)]
+    pub(crate) fn in_place<F: Real, const FMA: bool>(self, x: &mut [F]) {
+        each!(self, FUNCTION => for x in x {
+            *x = FUNCTION.apply::<F, FMA>(*x).0;
+        });
+    }
+
+    /// `grad ← grad ⊙ f′(x)`.
+    #[inline(always)]
+    pub(crate) fn times_derivative<F: Real, const FMA: bool>(self, grad: &mut [F], x: &[F]) {
+        each!(self, FUNCTION => for (grad, &x) in grad.iter_mut().zip(x) {
+            *grad = *grad * FUNCTION.apply::<F, FMA>(x).1;
+        });
+    }
+}
+
 struct Map<'a, F> {
     function: Elementwise,
     x: &'a [F],
@@ -62,7 +100,6 @@ struct Map<'a, F> {
 }
 
 impl<F: Real> Map<'_, F> {
-    /// The match on the function stands outside the loops, so that each loop is one function.
     #[inline(always)]
     fn with<const FMA: bool>(self, function: Elementwise) {
         match self.grad {
@@ -85,26 +122,22 @@ impl<F: Real> Work for Map<'_, F> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        match self.function {
-            Elementwise::Gelu => self.with::<FMA>(Elementwise::Gelu),
-            Elementwise::Silu => self.with::<FMA>(Elementwise::Silu),
-            Elementwise::Softplus => self.with::<FMA>(Elementwise::Softplus),
-        }
+        each!(self.function, FUNCTION => self.with::<FMA>(FUNCTION));
     }
 }
 
 impl HostOp for Elementwise {
-    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], _: bool) -> (Vec<F>, Vec<F>) {
+    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], _: bool) -> (Vec<Vec<F>>, Vec<F>) {
         let x = inputs[0].data;
         let mut y = vec![F::zero(); x.len()];
         y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(out, x)| {
             vectorised(Map { function: *self, x, grad: None, out });
         });
-        (y, Vec::new())
+        (vec![y], Vec::new())
     }
 
-    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], _: &[F], grad: &[F]) -> Vec<Vec<F>> {
-        let x = inputs[0].data;
+    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], _: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
+        let (x, grad) = (inputs[0].data, grads[0]);
         let mut dx = vec![F::zero(); x.len()];
         let chunks = x.par_chunks(CHUNK).zip(grad.par_chunks(CHUNK));
         dx.par_chunks_mut(CHUNK).zip(chunks).for_each(|(out, (x, grad))| {

@@ -45,11 +45,85 @@ pub(crate) fn gemm<F: Real>(
     // SAFETY: the three matrices lie within their slices, by the assertion; `c` is borrowed exclusively, so it
     // overlaps neither of the others.
     unsafe {
+        multiply(
+            [m, n, k],
+            (c.as_mut_ptr(), c_at),
+            add,
+            (a, a_at),
+            (b, b_at),
+            alpha,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+/// As [`gemm`], on all threads.
+///
+/// # Panics
+///
+/// If a matrix does not lie within its slice.
+pub(crate) fn gemm_on_all_threads<F: Real>(
+    [m, n, k]: [usize; 3],
+    (c, c_at): (&mut [F], Layout),
+    add: bool,
+    (a, a_at): (&[F], Layout),
+    (b, b_at): (&[F], Layout),
+) {
+    if m == 0 || n == 0 || k == 0 {
+        return;
+    }
+    assert!(c_at.end(m, n) <= c.len() && a_at.end(m, k) <= a.len() && b_at.end(k, n) <= b.len());
+    let threads = gemm::Parallelism::Rayon(0);
+    // SAFETY: as in `gemm`.
+    unsafe { multiply([m, n, k], (c.as_mut_ptr(), c_at), add, (a, a_at), (b, b_at), F::one(), threads) };
+}
+
+/// `a b`, a fresh `m × n` matrix with contiguous rows, on all threads.
+///
+/// # Panics
+///
+/// If a matrix does not lie within its slice.
+pub(crate) fn product<F: Real>(
+    [m, n, k]: [usize; 3],
+    (a, a_at): (&[F], Layout),
+    (b, b_at): (&[F], Layout),
+) -> Vec<F> {
+    if m == 0 || n == 0 || k == 0 {
+        return vec![F::zero(); m * n];
+    }
+    assert!(a_at.end(m, k) <= a.len() && b_at.end(k, n) <= b.len());
+    let mut c = Vec::with_capacity(m * n);
+    let c_at = Layout::new(0, n, 1);
+    // SAFETY: `a` and `b` lie within their slices, by the assertion, and `c` within its capacity; the product reads
+    // nothing of `c` and writes all of it, so that its length may be set after.
+    unsafe {
+        let threads = gemm::Parallelism::Rayon(0);
+        multiply([m, n, k], (c.as_mut_ptr(), c_at), false, (a, a_at), (b, b_at), F::one(), threads);
+        c.set_len(m * n);
+    }
+    c
+}
+
+/// # Safety
+///
+/// The matrices must lie within their allocations, and no other reference to `c`'s elements may live. `c` may be
+/// uninitialised unless `add`.
+unsafe fn multiply<F: Real>(
+    [m, n, k]: [usize; 3],
+    (c, c_at): (*mut F, Layout),
+    add: bool,
+    (a, a_at): (&[F], Layout),
+    (b, b_at): (&[F], Layout),
+    alpha: F,
+    threads: gemm::Parallelism,
+) {
+    // SAFETY: as this function demands.
+    unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            c.as_mut_ptr().add(c_at.start),
+            c.add(c_at.start),
             c_at.columns as isize,
             c_at.rows as isize,
             add,
@@ -64,7 +138,7 @@ pub(crate) fn gemm<F: Real>(
             false,
             false,
             false,
-            gemm::Parallelism::None,
+            threads,
         );
     }
 }

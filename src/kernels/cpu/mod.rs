@@ -3,8 +3,11 @@
 
 pub(crate) mod attention;
 pub(crate) mod causal_conv;
+pub(crate) mod chunks;
+pub(crate) mod delta_rule;
 pub(crate) mod elementwise;
 mod gemm;
+pub(crate) mod linear;
 pub(crate) mod rms_norm;
 pub(crate) mod scalar_decay;
 pub(crate) mod selective_scan;

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::vectorised::{Work, vectorised};
+use super::vectorised::{Work, dot, vectorised};
 use crate::kernels::host::{Array, HostOp};
 use crate::kernels::real::Real;
 
@@ -14,23 +14,6 @@ pub(crate) struct RmsNorm {
 
 /// Rows of a parallel task, and of one partial sum of gamma's gradient.
 const ROWS: usize = 64;
-
-/// Partial sums that keep a reduction's chains short, and its order fixed.
-#[inline(always)]
-fn dot<F: Real, const FMA: bool>(x: &[F], y: &[F]) -> F {
-    let mut sums = [F::zero(); 32];
-    let (xs, ys) = (x.chunks_exact(32), y.chunks_exact(32));
-    let mut rest = F::zero();
-    for (&x, &y) in xs.remainder().iter().zip(ys.remainder()) {
-        rest = F::fma::<FMA>(x, y, rest);
-    }
-    for (x, y) in xs.zip(ys) {
-        for l in 0..32 {
-            sums[l] = F::fma::<FMA>(x[l], y[l], sums[l]);
-        }
-    }
-    sums.into_iter().fold(rest, |sum, part| sum + part)
-}
 
 struct Forward<'a, F> {
     x: &'a [F],
@@ -94,7 +77,7 @@ impl<F: Real> Work for Backward<'_, F> {
 }
 
 impl HostOp for RmsNorm {
-    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], _: bool) -> (Vec<F>, Vec<F>) {
+    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], _: bool) -> (Vec<Vec<F>>, Vec<F>) {
         let (x, gamma) = (inputs[0].data, inputs[1].data);
         let epsilon = F::from_f64(self.epsilon).expect("a float");
         let mut y = vec![F::zero(); x.len()];
@@ -102,11 +85,11 @@ impl HostOp for RmsNorm {
         y.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).for_each(|(y, x)| {
             vectorised(Forward { x, gamma, epsilon, y });
         });
-        (y, Vec::new())
+        (vec![y], Vec::new())
     }
 
-    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], _: &[F], grad: &[F]) -> Vec<Vec<F>> {
-        let (x, gamma) = (inputs[0].data, inputs[1].data);
+    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], _: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
+        let (x, gamma, grad) = (inputs[0].data, inputs[1].data, grads[0]);
         let epsilon = F::from_f64(self.epsilon).expect("a float");
         let mut dx = vec![F::zero(); x.len()];
         let chunk = ROWS * gamma.len();

@@ -11,166 +11,17 @@
 
 use rayon::prelude::*;
 
+use super::chunks::{Chunks, Decays, Shape, Within};
 use super::gemm::{Layout, gemm};
 use super::shared::SharedMut;
-use super::vectorised::{Work, vectorised};
+use super::vectorised::vectorised;
 use crate::kernels::host::{Array, HostOp};
 use crate::kernels::real::Real;
 
 /// Inputs `q, k [batch, seq, groups, key_dim]`, `v [batch, seq, heads, value_dim]`, `log_decay [batch, seq, heads]`,
 /// `state [batch, heads, key_dim, value_dim]`; output as `v`, then the last state.
 #[derive(Clone, Debug)]
-pub(crate) struct ScalarDecay {
-    pub(crate) chunk_size: usize,
-    /// Log-decays count as no less.
-    pub(crate) least: f64,
-    /// `[batch, seq]`, the document of every token.
-    pub(crate) documents: Option<std::sync::Arc<[i32]>>,
-}
-
-#[derive(Clone, Copy)]
-struct Shape {
-    batch: usize,
-    seq: usize,
-    groups: usize,
-    heads: usize,
-    key_dim: usize,
-    value_dim: usize,
-    chunk: usize,
-}
-
-impl Shape {
-    fn of<F>(inputs: &[Array<'_, F>], chunk: usize) -> Self {
-        let [batch, seq, groups, key_dim] = inputs[0].dims.try_into().expect("q has rank 4");
-        let [_, _, heads, value_dim] = inputs[2].dims.try_into().expect("v has rank 4");
-        Self { batch, seq, groups, heads, key_dim, value_dim, chunk: chunk.min(seq) }
-    }
-
-    fn state(&self) -> usize {
-        self.key_dim * self.value_dim
-    }
-
-    fn chunks(&self) -> usize {
-        self.seq.div_ceil(self.chunk)
-    }
-
-    /// Where the state of a head before a chunk is kept.
-    fn kept(&self, row: usize, head: usize, chunk: usize) -> usize {
-        ((row * self.heads + head) * self.chunks() + chunk) * self.state()
-    }
-
-    fn keys(&self, row: usize, t: usize, group: usize) -> Layout {
-        let start = ((row * self.seq + t) * self.groups + group) * self.key_dim;
-        Layout::new(start, self.groups * self.key_dim, 1)
-    }
-
-    fn values(&self, row: usize, t: usize, head: usize) -> Layout {
-        let start = ((row * self.seq + t) * self.heads + head) * self.value_dim;
-        Layout::new(start, self.heads * self.value_dim, 1)
-    }
-}
-
-/// The decays within a chunk of one head.
-struct Decays<'a, F> {
-    shape: Shape,
-    log_decay: &'a [F],
-    documents: Option<&'a [i32]>,
-    least: F,
-    row: usize,
-    head: usize,
-    start: usize,
-    len: usize,
-    /// Scores `q kᵀ` in, weights out, `[len, len]`.
-    weights: &'a mut [F],
-    /// What the scores were multiplied by, `[len, len]`.
-    decays: &'a mut [F],
-    /// From the state before to each token.
-    from_state: &'a mut [F],
-    /// From each token to the end.
-    to_end: &'a mut [F],
-}
-
-impl<F: Real> Work for Decays<'_, F> {
-    /// From the state before to the state after.
-    type Output = F;
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) -> F {
-        let (len, heads) = (self.len, self.shape.heads);
-        let mut sum = F::zero();
-        for i in 0..len {
-            let log = self.log_decay[(self.row * self.shape.seq + self.start + i) * heads + self.head];
-            sum += if log < self.least { self.least } else { log };
-            self.from_state[i] = sum;
-        }
-        let sums = &*self.from_state;
-        for (i, row) in self.decays.chunks_exact_mut(len).enumerate() {
-            let at = sums[i];
-            for (decay, &sum) in row[..=i].iter_mut().zip(sums) {
-                *decay = F::fast_exp::<FMA>(at - sum);
-            }
-            row[i + 1..].fill(F::zero());
-        }
-        for (to_end, &before) in self.to_end.iter_mut().zip(sums) {
-            *to_end = F::fast_exp::<FMA>(sum - before);
-        }
-        for value in self.from_state.iter_mut() {
-            *value = F::fast_exp::<FMA>(*value);
-        }
-        let mut through = F::fast_exp::<FMA>(sum);
-        if let Some(documents) = self.documents {
-            let before = documents[self.start.saturating_sub(1)];
-            let inside = &documents[self.start..self.start + len];
-            let last = inside[len - 1];
-            for (i, row) in self.decays.chunks_exact_mut(len).enumerate() {
-                for (decay, &document) in row[..=i].iter_mut().zip(inside) {
-                    *decay = if document == inside[i] { *decay } else { F::zero() };
-                }
-                self.from_state[i] = if inside[i] == before { self.from_state[i] } else { F::zero() };
-                self.to_end[i] = if inside[i] == last { self.to_end[i] } else { F::zero() };
-            }
-            through = if last == before { through } else { F::zero() };
-        }
-        for (weight, &decay) in self.weights.iter_mut().zip(&*self.decays) {
-            *weight = *weight * decay;
-        }
-        through
-    }
-}
-
-/// Gradients of weights to gradients of scores, in place, and what they say of the sums of log-decays:
-/// `∂W_ij / ∂c_i = W_ij = −∂W_ij / ∂c_j`.
-struct Within<'a, F> {
-    len: usize,
-    weights: &'a [F],
-    decays: &'a [F],
-    d_weights: &'a mut [F],
-    d_sums: &'a mut [F],
-}
-
-impl<F: Real> Work for Within<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        let len = self.len;
-        for i in 0..len {
-            let row = i * len..i * len + i + 1;
-            let (weights, decays) = (&self.weights[row.clone()], &self.decays[row.clone()]);
-            let mut along = F::zero();
-            for (j, ((d, &weight), &decay)) in
-                self.d_weights[row].iter_mut().zip(weights).zip(decays).enumerate()
-            {
-                let through = *d * weight;
-                along += through;
-                self.d_sums[j] = self.d_sums[j] - through;
-                *d = *d * decay;
-            }
-            self.d_sums[i] += along;
-            self.d_weights[i * len + i + 1..(i + 1) * len].fill(F::zero());
-        }
-    }
-}
+pub(crate) struct ScalarDecay(pub(crate) Chunks);
 
 fn dot<F: Real>(x: &[F], y: &[F]) -> F {
     let mut sums = [F::zero(); 16];
@@ -191,9 +42,7 @@ fn add_scaled<F: Real>(sum: &mut [F], x: &[F], by: F) {
 /// Buffers of one task.
 struct Scratch<F> {
     weights: Vec<F>,
-    decays: Vec<F>,
-    from_state: Vec<F>,
-    to_end: Vec<F>,
+    decays: Decays<F>,
     /// `[len, key_dim]`.
     scaled: Vec<F>,
     /// `[len, value_dim]`.
@@ -206,9 +55,7 @@ impl<F: Real> Scratch<F> {
         let zeros = |len: usize| vec![F::zero(); len];
         Self {
             weights: zeros(chunk * chunk),
-            decays: zeros(chunk * chunk),
-            from_state: zeros(chunk),
-            to_end: zeros(chunk),
+            decays: Decays::new(shape),
             scaled: zeros(chunk * shape.key_dim),
             values: zeros(chunk * shape.value_dim),
         }
@@ -226,10 +73,6 @@ impl<F: Real> Scratch<F> {
 }
 
 impl ScalarDecay {
-    fn documents(&self, shape: Shape, row: usize) -> Option<&[i32]> {
-        self.documents.as_ref().map(|documents| &documents[row * shape.seq..(row + 1) * shape.seq])
-    }
-
     /// Fills the scratch with a chunk's weights and decays; returns the decay through the chunk.
     fn weigh<F: Real>(
         &self,
@@ -243,34 +86,19 @@ impl ScalarDecay {
         let (q, k) = (inputs[0].data, inputs[1].data);
         let square = Layout::new(0, len, 1);
         gemm([len, len, shape.key_dim], (weights, square), false, (q, keys), (k, keys.t()), F::one());
-        vectorised(Decays {
-            shape,
-            log_decay: inputs[3].data,
-            documents: self.documents(shape, row),
-            least: F::from_f64(self.least).expect("a float"),
-            row,
-            head,
-            start,
-            len,
-            weights,
-            decays: &mut scratch.decays[..len * len],
-            from_state: &mut scratch.from_state[..len],
-            to_end: &mut scratch.to_end[..len],
-        })
+        self.0.weigh(shape, inputs[3].data, [row, head, start, len], weights, &mut scratch.decays)
     }
 }
 
 impl HostOp for ScalarDecay {
-    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<F>, Vec<F>) {
-        let shape = Shape::of(inputs, self.chunk_size);
+    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<Vec<F>>, Vec<F>) {
+        let shape = self.0.shape(inputs);
         let (key_dim, value_dim) = (shape.key_dim, shape.value_dim);
         let [q, k, v, initial] = [0, 1, 2, 4].map(|input| inputs[input].data);
-        let o_len = shape.batch * shape.seq * shape.heads * value_dim;
-        let mut output = vec![F::zero(); o_len + shape.batch * shape.heads * shape.state()];
-        let (out, last) = output.split_at_mut(o_len);
-        last.copy_from_slice(initial);
+        let mut output = vec![F::zero(); shape.batch * shape.seq * shape.heads * value_dim];
+        let mut last = initial.to_vec();
         let mut kept = vec![F::zero(); if keep { shape.kept(shape.batch, 0, 0) } else { 0 }];
-        let (out, kept_shared) = (SharedMut::new(out), SharedMut::new(&mut kept));
+        let (out, kept_shared) = (SharedMut::new(&mut output), SharedMut::new(&mut kept));
         last.par_chunks_mut(shape.state()).enumerate().for_each_init(
             || Scratch::new(shape),
             |scratch, (task, state)| {
@@ -286,7 +114,8 @@ impl HostOp for ScalarDecay {
                     }
                     let through = self.weigh(shape, inputs, [row, group, head, start, len], scratch);
                     let (keys, values) = (shape.keys(row, start, group), shape.values(row, start, head));
-                    let Scratch { weights, from_state, to_end, scaled, values: o, .. } = scratch;
+                    let Scratch { weights, decays: Decays { from_state, to_end, .. }, scaled, values: o } =
+                        scratch;
                     let square = Layout::new(0, len, 1);
                     gemm(
                         [len, value_dim, len],
@@ -322,17 +151,16 @@ impl HostOp for ScalarDecay {
                 }
             },
         );
-        (output, kept)
+        (vec![output, last], kept)
     }
 
-    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], kept: &[F], grad: &[F]) -> Vec<Vec<F>> {
-        let shape = Shape::of(inputs, self.chunk_size);
+    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], kept: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
+        let shape = self.0.shape(inputs);
         let (key_dim, value_dim, one) = (shape.key_dim, shape.value_dim, F::one());
-        let least = F::from_f64(self.least).expect("a float");
+        let least = self.0.least::<F>();
         let [q, k, v, log_decay] = [0, 1, 2, 3].map(|input| inputs[input].data);
-        let (grad_o, grad_last) = grad.split_at(shape.batch * shape.seq * shape.heads * value_dim);
+        let (grad_o, mut d_state) = (grads[0], grads[1].to_vec());
         let mut grads = [0, 1, 2, 3].map(|input| vec![F::zero(); inputs[input].data.len()]);
-        let mut d_state = grad_last.to_vec();
         let [dq, dk, dv, d_log] = grads.each_mut().map(|grad| SharedMut::new(grad));
         let per_group = shape.heads / shape.groups;
         let (of_keys, of_values) = (Layout::new(0, key_dim, 1), Layout::new(0, value_dim, 1));
@@ -356,8 +184,8 @@ impl HostOp for ScalarDecay {
                         let values = shape.values(row, start, head);
                         let place = shape.kept(row, head, chunk);
                         let before = &kept[place..place + shape.state()];
-                        let Scratch { weights, decays, from_state, to_end, scaled, values: chunk_dv } =
-                            scratch;
+                        let Scratch { weights, decays, scaled, values: chunk_dv } = scratch;
+                        let Decays { within: decays, from_state, to_end } = decays;
                         d_sums[..len].fill(F::zero());
 
                         // The state after the chunk: d v, d k, and the decays to the end and through.

@@ -352,28 +352,33 @@ impl SelectiveScan {
 }
 
 impl HostOp for SelectiveScan {
-    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<F>, Vec<F>) {
+    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<Vec<F>>, Vec<F>) {
         let shape = Shape::of(inputs);
         let tokens = self.tokens(shape);
-        let y_len = shape.batch * shape.seq * shape.d_inner;
-        let mut output = vec![F::zero(); y_len + shape.batch * shape.d_inner * shape.d_state];
+        let mut output = vec![F::zero(); shape.batch * shape.seq * shape.d_inner];
+        let mut last = vec![F::zero(); shape.batch * shape.d_inner * shape.d_state];
         let mut kept = vec![F::zero(); if keep { shape.kept(shape.batch, 0, 0) } else { 0 }];
-        let (y, last) = output.split_at_mut(y_len);
-        let (y, last) = (SharedMut::new(y), SharedMut::new(last));
         let kept_shared = SharedMut::new(&mut kept);
+        let (y, last_shared) = (SharedMut::new(&mut output), SharedMut::new(&mut last));
         (0..shape.batch * shape.blocks()).into_par_iter().for_each(|task| {
             let (row, index) = (task / shape.blocks(), task % shape.blocks());
             let block =
                 Block::new(shape, row, index, inputs, &tokens[row * shape.seq..(row + 1) * shape.seq]);
-            vectorised(Forward { block, index, y: &y, last: &last, kept: keep.then_some(&kept_shared) });
+            vectorised(Forward {
+                block,
+                index,
+                y: &y,
+                last: &last_shared,
+                kept: keep.then_some(&kept_shared),
+            });
         });
-        (output, kept)
+        (vec![output, last], kept)
     }
 
-    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], kept: &[F], grad: &[F]) -> Vec<Vec<F>> {
+    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], kept: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
         let shape = Shape::of(inputs);
         let tokens = self.tokens(shape);
-        let (grad_y, grad_last) = grad.split_at(shape.batch * shape.seq * shape.d_inner);
+        let (grad_y, grad_last) = (grads[0], grads[1]);
         let states = shape.batch * shape.d_inner * shape.d_state;
         let [mut u, mut delta] = [(); 2].map(|()| vec![F::zero(); grad_y.len()]);
         let [mut state, mut a_rows] = [(); 2].map(|()| vec![F::zero(); states]);

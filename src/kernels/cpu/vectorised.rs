@@ -1,5 +1,7 @@
 //! Runs a loop with the widest instructions of this machine.
 
+use crate::kernels::real::Real;
+
 /// A piece of work to be compiled once per instruction set; the body must be `#[inline(always)]`.
 pub(crate) trait Work {
     type Output;
@@ -25,4 +27,26 @@ pub(crate) fn vectorised<W: Work>(work: W) -> W::Output {
         pulp::Arch::Scalar => work.run::<false>(),
         arch => arch.dispatch(Fused(work)),
     }
+}
+
+/// `x·y` within a [`Work`]: partial sums keep the chains short, and their order fixed.
+#[inline(always)]
+pub(crate) fn dot<F: Real, const FMA: bool>(x: &[F], y: &[F]) -> F {
+    let mut sums = [F::zero(); 32];
+    let (xs, ys) = (x.chunks_exact(32), y.chunks_exact(32));
+    let mut rest = F::zero();
+    for (&x, &y) in xs.remainder().iter().zip(ys.remainder()) {
+        rest = F::fma::<FMA>(x, y, rest);
+    }
+    for (x, y) in xs.zip(ys) {
+        for l in 0..32 {
+            sums[l] = F::fma::<FMA>(x[l], y[l], sums[l]);
+        }
+    }
+    for half in [16, 8, 4, 2, 1] {
+        for l in 0..half {
+            sums[l] += sums[l + half];
+        }
+    }
+    rest + sums[0]
 }

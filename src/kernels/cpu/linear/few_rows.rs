@@ -1,0 +1,145 @@
+//! A few rows times a matrix: the matrix is read once, in order, on all threads.
+
+use rayon::prelude::*;
+
+use crate::kernels::cpu::gemm::Layout;
+use crate::kernels::cpu::vectorised::{Work, dot, vectorised};
+use crate::kernels::real::Real;
+
+/// Weights of a parallel task, at least: 128 KiB of f32, some microseconds of memory's time.
+const TASK: usize = 1 << 15;
+
+/// Partial results that are added up in the end, at most.
+const PARTS: usize = 16;
+
+/// Columns whose sums stay in the first cache while several rows of weights pass.
+const COLUMNS: usize = 1024;
+
+/// `x [rows, d_input]` times the weights `[d_input, width]`, contiguous along one of their axes.
+pub(super) fn product<F: Real>(
+    x: &[F],
+    (weight, at): (&[F], Layout),
+    [rows, width, d_input]: [usize; 3],
+) -> Vec<F> {
+    if rows == 0 || width == 0 {
+        return Vec::new();
+    }
+    if at.columns == 1 {
+        by_inputs(x, (weight, at), [width, d_input])
+    } else {
+        by_outputs(x, (weight, at), [width, d_input])
+    }
+}
+
+/// Each task takes some of the inputs, so that it reads whole rows of weights.
+fn by_inputs<F: Real>(x: &[F], (weight, at): (&[F], Layout), [width, d_input]: [usize; 2]) -> Vec<F> {
+    let rows = x.len() / d_input;
+    let parts = (d_input * width / TASK).clamp(1, PARTS);
+    let inputs = d_input.div_ceil(parts);
+    let part = |first: usize| {
+        let mut y = vec![F::zero(); rows * width];
+        let inputs = first..(first + inputs).min(d_input);
+        vectorised(AddRows { x, d_input, inputs, weight, at, y: &mut y });
+        y
+    };
+    if parts == 1 {
+        return part(0);
+    }
+    let parts: Vec<Vec<F>> = (0..d_input).into_par_iter().step_by(inputs).map(part).collect();
+    crate::kernels::cpu::total(parts.iter())
+}
+
+/// Each task takes some of the outputs, an inner product each.
+fn by_outputs<F: Real>(x: &[F], (weight, at): (&[F], Layout), [width, d_input]: [usize; 2]) -> Vec<F> {
+    let rows = x.len() / d_input;
+    let outputs = TASK.div_ceil(d_input);
+    // `[width, rows]`, so that tasks fill disjoint pieces.
+    let mut columns = vec![F::zero(); width * rows];
+    columns.par_chunks_mut(outputs * rows).enumerate().for_each(|(task, columns)| {
+        vectorised(Dots { x, d_input, first: task * outputs, weight, at, columns });
+    });
+    if rows == 1 {
+        return columns;
+    }
+    (0..rows * width).map(|index| columns[index % width * rows + index / width]).collect()
+}
+
+/// `y += x[.., inputs] · weight[inputs, ..]`, the weights' rows contiguous.
+struct AddRows<'a, F> {
+    x: &'a [F],
+    d_input: usize,
+    inputs: std::ops::Range<usize>,
+    weight: &'a [F],
+    at: Layout,
+    y: &'a mut [F],
+}
+
+/// Rows of weights that pass at once: as many streams as a core's prefetchers follow.
+const STREAMS: usize = 8;
+
+impl<F: Real> Work for AddRows<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let Self { x, d_input, inputs, weight, at, y } = self;
+        let width = y.len() / (x.len() / d_input);
+        for start in inputs.clone().step_by(STREAMS) {
+            let group = start..(start + STREAMS).min(inputs.end);
+            for column in (0..width).step_by(COLUMNS) {
+                let columns = column..(column + COLUMNS).min(width);
+                let stream = |input: usize| {
+                    let row = at.start + input * at.rows;
+                    &weight[row + columns.start..row + columns.end]
+                };
+                for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(d_input)) {
+                    let y = &mut y[columns.clone()];
+                    if group.len() == STREAMS {
+                        let x: [F; STREAMS] = std::array::from_fn(|index| x[start + index]);
+                        let rows: [&[F]; STREAMS] =
+                            std::array::from_fn(|index| &stream(start + index)[..y.len()]);
+                        for (column, y) in y.iter_mut().enumerate() {
+                            let mut sum = *y;
+                            for index in 0..STREAMS {
+                                sum = F::fma::<FMA>(x[index], rows[index][column], sum);
+                            }
+                            *y = sum;
+                        }
+                    } else {
+                        for input in group.clone() {
+                            for (y, &weight) in y.iter_mut().zip(stream(input)) {
+                                *y = F::fma::<FMA>(x[input], weight, *y);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `columns[output][row] = weight[.., first + output] · x[row]`, the weights' columns contiguous.
+struct Dots<'a, F> {
+    x: &'a [F],
+    d_input: usize,
+    first: usize,
+    weight: &'a [F],
+    at: Layout,
+    columns: &'a mut [F],
+}
+
+impl<F: Real> Work for Dots<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let Self { x, d_input, first, weight, at, columns } = self;
+        for (output, sums) in columns.chunks_exact_mut(x.len() / d_input).enumerate() {
+            let start = at.start + (first + output) * at.columns;
+            let weight = &weight[start..start + d_input];
+            for (sum, x) in sums.iter_mut().zip(x.chunks_exact(d_input)) {
+                *sum = dot::<F, FMA>(x, weight);
+            }
+        }
+    }
+}

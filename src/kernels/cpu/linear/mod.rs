@@ -1,0 +1,152 @@
+//! The affine map of rows, forward and backward, without the copies and the zeroing of a general matrix product.
+
+mod few_rows;
+
+use rayon::prelude::*;
+
+use super::gemm::{Layout, gemm_on_all_threads, product};
+use super::vectorised::{Work, vectorised};
+use crate::kernels::host::{Array, HostOp};
+use crate::kernels::real::Real;
+use crate::ops::WeightLayout;
+
+/// Inputs `x [.., d_input]`, `weight` as the layout says, and perhaps `bias [d_output]`; outputs `[.., width]`, the
+/// columns of the result cut into pieces of these widths.
+#[derive(Clone, Debug)]
+pub(crate) struct Linear {
+    pub(crate) layout: WeightLayout,
+    pub(crate) widths: Vec<usize>,
+}
+
+/// Up to so many rows the weights are read once for all of them, at the speed of memory.
+const FEW_ROWS: usize = 8;
+
+/// Elements of a parallel task that adds or sums.
+const CHUNK: usize = 1 << 14;
+
+/// The columns of one output.
+#[derive(Clone, Copy)]
+struct Piece {
+    first: usize,
+    width: usize,
+    /// Where its weights lie, from input to output.
+    weights: Layout,
+}
+
+impl Linear {
+    fn d_input(&self, dims: &[usize]) -> usize {
+        match self.layout {
+            WeightLayout::InputFirst => dims[0],
+            WeightLayout::OutputFirst => dims[1],
+        }
+    }
+
+    fn pieces(&self, dims: &[usize]) -> impl Iterator<Item = Piece> {
+        let (layout, row) = (self.layout, dims[1]);
+        let mut end = 0;
+        self.widths.iter().map(move |&width| {
+            let first = end;
+            end += width;
+            let weights = match layout {
+                WeightLayout::InputFirst => Layout::new(first, row, 1),
+                WeightLayout::OutputFirst => Layout::new(first * row, row, 1).t(),
+            };
+            Piece { first, width, weights }
+        })
+    }
+}
+
+/// Whole rows of a parallel task.
+fn chunk(width: usize) -> usize {
+    (CHUNK / width).max(1) * width
+}
+
+impl HostOp for Linear {
+    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], _: bool) -> (Vec<Vec<F>>, Vec<F>) {
+        let (x, weight) = (inputs[0].data, inputs[1]);
+        let d_input = self.d_input(weight.dims);
+        let rows = x.len() / d_input;
+        let output = |Piece { first, width, weights }: Piece| {
+            let mut y = match rows {
+                0..=FEW_ROWS => few_rows::product(x, (weight.data, weights), [rows, width, d_input]),
+                _ => product([rows, width, d_input], (x, Layout::new(0, d_input, 1)), (weight.data, weights)),
+            };
+            if let Some(bias) = inputs.get(2) {
+                let bias = &bias.data[first..first + width];
+                y.par_chunks_mut(chunk(width)).for_each(|y| vectorised(AddBias { y, bias }));
+            }
+            y
+        };
+        (self.pieces(weight.dims).map(output).collect(), Vec::new())
+    }
+
+    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], _: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
+        let (x, weight) = (inputs[0].data, inputs[1]);
+        let d_input = self.d_input(weight.dims);
+        let rows = x.len() / d_input;
+        let x_at = Layout::new(0, d_input, 1);
+        let mut dx = Vec::new();
+        let mut d_weight = vec![F::zero(); weight.data.len()];
+        let mut d_bias = Vec::new();
+        for (Piece { width, weights, .. }, &grad) in self.pieces(weight.dims).zip(grads) {
+            let grad_at = Layout::new(0, width, 1);
+            let (size, back) = ([rows, d_input, width], (weight.data, weights.t()));
+            if dx.is_empty() {
+                dx = product(size, (grad, grad_at), back);
+            } else {
+                gemm_on_all_threads(size, (&mut dx, x_at), true, (grad, grad_at), back);
+            }
+            let (size, to) = ([d_input, width, rows], (d_weight.as_mut_slice(), weights));
+            gemm_on_all_threads(size, to, false, (x, x_at.t()), (grad, grad_at));
+            if inputs.len() > 2 {
+                let parts: Vec<Vec<F>> = grad
+                    .par_chunks(chunk(width))
+                    .map(|rows| vectorised(SumRows { rows, sum: vec![F::zero(); width] }))
+                    .collect();
+                d_bias.extend(super::total(parts.iter()));
+            }
+        }
+        let mut grads = vec![dx, d_weight];
+        if inputs.len() > 2 {
+            grads.push(d_bias);
+        }
+        grads
+    }
+}
+
+struct AddBias<'a, F> {
+    y: &'a mut [F],
+    bias: &'a [F],
+}
+
+impl<F: Real> Work for AddBias<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        for row in self.y.chunks_exact_mut(self.bias.len()) {
+            for (y, &bias) in row.iter_mut().zip(self.bias) {
+                *y += bias;
+            }
+        }
+    }
+}
+
+struct SumRows<'a, F> {
+    rows: &'a [F],
+    sum: Vec<F>,
+}
+
+impl<F: Real> Work for SumRows<'_, F> {
+    type Output = Vec<F>;
+
+    #[inline(always)]
+    fn run<const FMA: bool>(mut self) -> Vec<F> {
+        for row in self.rows.chunks_exact(self.sum.len()) {
+            for (sum, &x) in self.sum.iter_mut().zip(row) {
+                *sum += x;
+            }
+        }
+        self.sum
+    }
+}

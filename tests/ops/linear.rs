@@ -1,0 +1,65 @@
+use burn::tensor::{DType, Tensor};
+use burn_sequence::ops::{Implementation, WeightLayout, linear};
+
+use crate::support::{assert_same, has_f64, outcome, uniform, wrt};
+
+/// `[rows, d_input, d_output]`: one row and a few, small and large enough for several tasks, many.
+const SIZES: [[usize; 3]; 6] =
+    [[1, 5, 3], [8, 130, 1], [3, 300, 700], [1, 9, 1500], [9, 33, 17], [700, 40, 65]];
+
+fn check(dtype: DType, tolerance: f64) {
+    for [rows, d_input, d_output] in SIZES {
+        for layout in [WeightLayout::InputFirst, WeightLayout::OutputFirst] {
+            for bias in [true, false] {
+                let x = uniform([1, rows, d_input], -1.0, 1.0, dtype);
+                let weight = match layout {
+                    WeightLayout::InputFirst => uniform([d_input, d_output], -1.0, 1.0, dtype),
+                    WeightLayout::OutputFirst => uniform([d_output, d_input], -1.0, 1.0, dtype),
+                };
+                let bias = bias.then(|| uniform([d_output], -1.0, 1.0, dtype));
+                let run = |name, implementation| {
+                    let y = linear(x.clone(), weight.clone(), bias.clone(), layout, implementation);
+                    assert_eq!(y.dims(), [1, rows, d_output]);
+                    let mut inputs = vec![("x", wrt(&x)), ("weight", wrt(&weight))];
+                    inputs.extend(bias.as_ref().map(|bias| ("bias", wrt(bias))));
+                    outcome(name, vec![y.flatten(0, 2)], inputs)
+                };
+                let expected = run("portable", Implementation::Portable);
+                assert_same(&expected, &run("fused", Implementation::Auto), tolerance);
+            }
+        }
+    }
+}
+
+#[test]
+fn fused_is_portable() {
+    check(DType::F32, 1e-5);
+    if has_f64() {
+        check(DType::F64, 1e-13);
+    }
+}
+
+#[test]
+fn rows_that_are_not_contiguous() {
+    let (x, weight) = (uniform([6, 20], -1.0, 1.0, DType::F32), uniform([7, 6], -1.0, 1.0, DType::F32));
+    let run = |name, implementation| {
+        let y = linear(
+            x.clone().transpose(),
+            weight.clone().transpose(),
+            None,
+            WeightLayout::InputFirst,
+            implementation,
+        );
+        outcome(name, vec![y.flatten(0, 1)], vec![("x", wrt(&x)), ("weight", wrt(&weight))])
+    };
+    assert_same(&run("portable", Implementation::Portable), &run("fused", Implementation::Auto), 1e-5);
+}
+
+#[test]
+#[should_panic(expected = "bias")]
+fn a_bias_of_another_width() {
+    let x = Tensor::<2>::zeros([2, 3], &crate::support::device());
+    let weight = Tensor::zeros([3, 4], &x.device());
+    let bias = Tensor::zeros([3], &x.device());
+    linear(x, weight, Some(bias), WeightLayout::InputFirst, Implementation::Auto);
+}
