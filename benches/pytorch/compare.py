@@ -39,7 +39,10 @@ PAUSE = 0.03
 def keep_large_buffers():
     """glibc's malloc as our side sets it (examples/common/allocator.rs), for PyTorch."""
     import ctypes
+    import platform
 
+    if platform.libc_ver()[0] != "glibc":
+        return
     m_trim_threshold, m_mmap_threshold = -1, -3
     libc = ctypes.CDLL(None)
     libc.mallopt(m_mmap_threshold, 1 << 30)
