@@ -21,8 +21,14 @@ mod lstm;
 mod mamba;
 #[path = "goldens/mamba2.rs"]
 mod mamba2;
+#[path = "goldens/min_gru.rs"]
+mod min_gru;
 #[path = "goldens/retention.rs"]
 mod retention;
+#[path = "goldens/rg_lru.rs"]
+mod rg_lru;
+#[path = "goldens/s4d.rs"]
+mod s4d;
 #[path = "goldens/selective_scan.rs"]
 mod selective_scan;
 #[path = "goldens/ssd.rs"]

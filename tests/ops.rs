@@ -10,8 +10,12 @@ mod activation;
 mod attention;
 #[path = "ops/causal_conv.rs"]
 mod causal_conv;
+#[path = "ops/complex_scan.rs"]
+mod complex_scan;
 #[path = "ops/delta_rule.rs"]
 mod delta_rule;
+#[path = "ops/diagonal_scan.rs"]
+mod diagonal_scan;
 #[path = "ops/linear.rs"]
 mod linear;
 #[path = "ops/scalar_decay.rs"]

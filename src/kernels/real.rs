@@ -35,6 +35,34 @@ pub(crate) trait Real:
         two * s * sum
     }
 
+    /// `1 / (1 + e⁻ˣ)`.
+    #[inline(always)]
+    fn sigmoid<const FMA: bool>(x: Self) -> Self {
+        Self::one() / (Self::one() + Self::fast_exp::<FMA>(-x))
+    }
+
+    /// `ln(1 + eˣ)`.
+    #[inline(always)]
+    fn softplus<const FMA: bool>(x: Self) -> Self {
+        let positive = if x > Self::zero() { x } else { Self::zero() };
+        positive + Self::ln_1p_unit::<FMA>(Self::fast_exp::<FMA>(-x.abs()))
+    }
+
+    /// Terms of the series of `eˣ − 1` that [`expm1`](Self::expm1) sums.
+    const EXP_TERMS: usize;
+
+    /// `eˣ − 1` for x not above 0, without the cancellation near 0.
+    #[inline(always)]
+    fn expm1<const FMA: bool>(x: Self) -> Self {
+        let mut sum = Self::one();
+        for n in (2..=Self::EXP_TERMS).rev() {
+            let inverse = Self::from_f64(1.0 / n as f64).expect("a small number");
+            sum = Self::fma::<FMA>(sum, x * inverse, Self::one());
+        }
+        let near = x > Self::from_f64(-0.5).expect("a small number");
+        if near { x * sum } else { Self::fast_exp::<FMA>(x) - Self::one() }
+    }
+
     /// The elements of a contiguous Flex tensor.
     #[cfg(feature = "flex")]
     fn of_flex(tensor: &FloatTensor<burn::backend::Flex>) -> &[Self];
@@ -49,10 +77,11 @@ macro_rules! polynomial {
 }
 
 macro_rules! real {
-    ($float:ty, log_terms = $log_terms:expr, erf = $erf:ident, magic = $magic:expr, mantissa = $mantissa:expr, bias = $bias:expr,
+    ($float:ty, log_terms = $log_terms:expr, exp_terms = $exp_terms:expr, erf = $erf:ident, magic = $magic:expr, mantissa = $mantissa:expr, bias = $bias:expr,
      low = $low:expr, high = $high:expr, ln2 = ($ln2_high:expr, $ln2_low:expr), exp = [$($c:expr),*]) => {
         impl Real for $float {
             const LOG_TERMS: usize = $log_terms;
+            const EXP_TERMS: usize = $exp_terms;
 
             #[inline(always)]
             fn erf<const FMA: bool>(x: Self) -> Self {
@@ -89,6 +118,7 @@ macro_rules! real {
 real!(
     f32,
     log_terms = 7,
+    exp_terms = 9,
     erf = erf_f32,
     magic = 12_582_912.0_f32,
     mantissa = 23,
@@ -101,6 +131,7 @@ real!(
 real!(
     f64,
     log_terms = 17,
+    exp_terms = 15,
     erf = erf_f64,
     magic = 6_755_399_441_055_744.0_f64,
     mantissa = 52,
@@ -190,6 +221,17 @@ mod tests {
                 );
                 assert!((f64::ln_1p_unit::<false>(x) - x.ln_1p()).abs() < 2e-15, "{x}");
             }
+        }
+    }
+
+    #[test]
+    fn expm1_is_accurate_near_0_and_far_from_it() {
+        for i in -40_000..=0 {
+            let x = f64::from(i).powi(3) / 1e13;
+            let exact = x.exp_m1();
+            assert!((<f64 as Real>::expm1::<true>(x) - exact).abs() <= 3e-16 * exact.abs(), "{x}");
+            let (x, exact) = (x as f32, f64::from(x as f32).exp_m1());
+            assert!((f64::from(<f32 as Real>::expm1::<false>(x)) - exact).abs() <= 3e-7 * exact.abs(), "{x}");
         }
     }
 

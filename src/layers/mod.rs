@@ -10,11 +10,16 @@ mod linear_attention;
 mod lstm;
 mod mamba;
 mod mamba2;
+mod min_gru;
 mod mixer;
 mod parallel;
 mod positions;
 mod retention;
+mod rg_lru;
+mod s4d;
 mod state;
+
+use burn::tensor::Tensor;
 
 pub use attention::{Attention, AttentionConfig};
 pub use by_steps::forward_by_steps;
@@ -26,9 +31,12 @@ pub use linear_attention::{FeatureMap, LinearAttention, LinearAttentionConfig, M
 pub use lstm::{Lstm, LstmConfig, LstmState};
 pub use mamba::{Mamba, MambaConfig};
 pub use mamba2::{Mamba2, Mamba2Config};
+pub use min_gru::{MinGru, MinGruConfig};
 pub use mixer::{BuildMixer, MixerList, SequenceMixer, StateGrowth};
 pub use parallel::{Parallel, ParallelConfig, ParallelState};
 pub use retention::{Retention, RetentionConfig};
+pub use rg_lru::{RgLru, RgLruConfig, RgLruState};
+pub use s4d::{Discretization, S4d, S4dConfig, S4dInit};
 pub use state::{MixerState, StateMapper};
 
 pub(crate) use parallel::map_each;
@@ -43,6 +51,9 @@ crate::mixers! {
         Retention(RetentionConfig, Retention, MatrixState),
         DeltaNet(DeltaNetConfig, DeltaNet, ConvState<4>),
         GatedDeltaNet(GatedDeltaNetConfig, GatedDeltaNet, ConvState<4>),
+        RgLru(RgLruConfig, RgLru, RgLruState),
+        MinGru(MinGruConfig, MinGru, Tensor<2>),
+        S4d(S4dConfig, S4d, Tensor<4>),
         Lstm(LstmConfig, Lstm, LstmState),
         Parallel(ParallelConfig<MixerConfig>, Parallel<Mixer>, ParallelState<MixerMemory>),
     }

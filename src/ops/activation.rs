@@ -15,6 +15,15 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     burn::tensor::activation::gelu(x)
 }
 
+/// `1 / (1 + e⁻ˣ)`.
+pub fn sigmoid<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    if Implementation::Auto.is_fused(&x) {
+        return elementwise(x, crate::kernels::cpu::elementwise::Elementwise::Sigmoid);
+    }
+    burn::tensor::activation::sigmoid(x)
+}
+
 /// `x σ(x)` (arXiv 1702.03118).
 pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     #[cfg(any(feature = "flex", feature = "ndarray"))]

@@ -3,6 +3,7 @@
 use burn::tensor::{Tensor, assert_shape};
 
 use super::Segments;
+use super::doubling::doubling;
 use crate::kernels::Implementation;
 
 /// What a [`selective_scan`] runs on.
@@ -134,18 +135,7 @@ fn portable(inputs: SelectiveScanInputs) -> (Tensor<3>, Tensor<3>) {
         if let Some(survival) = &survival {
             decay = decay * survival.clone().narrow(1, start, len);
         }
-        let mut h = piece(&write).unsqueeze_dim::<4>(3) * piece(&b).unsqueeze_dim(2);
-        let mut by = 1;
-        while by < len {
-            let [kept, head] = [by..len, 0..by];
-            let earlier = |x: &Tensor<4>| x.clone().narrow(1, 0, len - by);
-            let joined =
-                h.clone().slice_dim(1, kept.clone()) + decay.clone().slice_dim(1, kept.clone()) * earlier(&h);
-            h = Tensor::cat(vec![h.slice_dim(1, head.clone()), joined], 1);
-            let both = decay.clone().slice_dim(1, kept) * earlier(&decay);
-            decay = Tensor::cat(vec![decay.slice_dim(1, head), both], 1);
-            by *= 2;
-        }
+        let (decay, h) = doubling(decay, piece(&write).unsqueeze_dim::<4>(3) * piece(&b).unsqueeze_dim(2));
         let h = h + decay * state.unsqueeze_dim(1);
         let y = h.clone().matmul(piece(&c).unsqueeze_dim::<4>(3)).squeeze_dim(3);
         outputs.push(y);

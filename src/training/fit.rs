@@ -183,7 +183,7 @@ impl ModuleVisitor for Undecayed {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if D == 1 || self.path.last().is_some_and(|name| name == "a_log") {
+        if D == 1 || self.path.last().is_some_and(|name| name == "a_log" || name == "a_imag") {
             self.ids.push(param.id);
         }
     }

@@ -59,6 +59,9 @@ class Golden:
         for name, parameter in module.named_parameters():
             if name.endswith("A_log"):
                 values = self.uniform(0.5, 4.0, *parameter.shape).log()
+            elif name.endswith("recurrent_param"):
+                # From decays that RecurrentGemma's bound on the square root acts on, up.
+                values = self.uniform(-20.0, 1.0, *parameter.shape)
             elif name in ("dt_bias", "dt_proj.bias"):
                 values = self.uniform(-3.0, 0.5, *parameter.shape)
             elif "norm" in name:

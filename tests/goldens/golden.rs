@@ -159,12 +159,17 @@ impl Golden {
         self.check_gradient(&format!("grad.{name}"), &param.val(), gradients);
     }
 
-    /// Compares the gradients of a [`linear`](Self::linear).
+    /// Compares the gradients of a [`linear`](Self::linear) with `grad.NAME`.
     pub fn check_linear(&self, name: &str, linear: &Linear, gradients: &Gradients) {
-        let weight = format!("grad.{name}.weight");
+        self.check_linear_of("grad", name, linear, gradients);
+    }
+
+    /// Compares the gradients of a [`linear`](Self::linear) with `kind.NAME`.
+    pub fn check_linear_of(&self, kind: &str, name: &str, linear: &Linear, gradients: &Gradients) {
+        let weight = format!("{kind}.{name}.weight");
         self.check(&weight, self.gradient(&weight, &linear.weight.val(), gradients).transpose());
         if let Some(bias) = &linear.bias {
-            self.check_param(&format!("{name}.bias"), bias, gradients);
+            self.check_gradient(&format!("{kind}.{name}.bias"), &bias.val(), gradients);
         }
     }
 

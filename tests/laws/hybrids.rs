@@ -1,6 +1,6 @@
 use burn_sequence::layers::{
     AttentionConfig, GatedDeltaNetConfig, LinearAttentionConfig, LstmConfig, Mamba2Config, MambaConfig,
-    MixerConfig, ParallelConfig, RetentionConfig,
+    MinGruConfig, MixerConfig, ParallelConfig, RetentionConfig, RgLruConfig, S4dConfig,
 };
 use burn_sequence::models::{
     BackboneConfig, BlockConfig, FeedForwardConfig, HiddenWidth, NormConfig, Residual,
@@ -70,4 +70,11 @@ subjects! { check_hybrid_law; BackboneConfig;
         .with_layer(block(attention().with_window(Some(4))))
         .with_layer(block(RetentionConfig::new(D_MODEL).with_n_heads(2).with_chunk_size(4)))
         .with_layer(block(attention().with_window(Some(9))));
+    griffin: backbone()
+        .with_layer(block(RgLruConfig::new(D_MODEL).with_n_heads(2)).with_feed_forward(mlp()))
+        .with_layer(block(RgLruConfig::new(D_MODEL).with_n_heads(4)).with_feed_forward(mlp()))
+        .with_layer(block(attention().with_n_kv_heads(Some(1)).with_window(Some(5))).with_feed_forward(mlp()));
+    s4d_then_min_gru: backbone()
+        .with_layer(block(S4dConfig::new(D_MODEL).with_d_state(4)))
+        .with_layer(block(MinGruConfig::new(D_MODEL)));
 }

@@ -1,6 +1,7 @@
 use burn_sequence::layers::{
-    AttentionConfig, BuildMixer, DeltaNetConfig, FeatureMap, GatedDeltaNetConfig, LinearAttentionConfig,
-    LstmConfig, Mamba2Config, MambaConfig, MixerConfig, Normalization, ParallelConfig, RetentionConfig,
+    AttentionConfig, BuildMixer, DeltaNetConfig, Discretization, FeatureMap, GatedDeltaNetConfig,
+    LinearAttentionConfig, LstmConfig, Mamba2Config, MambaConfig, MinGruConfig, MixerConfig, Normalization,
+    ParallelConfig, RetentionConfig, RgLruConfig, S4dConfig, S4dInit,
 };
 use burn_sequence::ops::{HardAlibi, Position, Rope, RopePairs};
 use burn_sequence::testing::{Law, check_law};
@@ -46,6 +47,13 @@ fn gated_delta_net() -> GatedDeltaNetConfig {
     GatedDeltaNetConfig::new(D_MODEL).with_n_heads(2).with_head_dim(Some(4)).with_chunk_size(4)
 }
 
+fn s4d_inv_bilinear() -> S4dConfig {
+    S4dConfig::new(D_MODEL)
+        .with_d_state(6)
+        .with_init(S4dInit::Inv)
+        .with_discretization(Discretization::Bilinear)
+}
+
 fn parallel() -> ParallelConfig<MixerConfig> {
     ParallelConfig {
         d_model: D_MODEL,
@@ -83,6 +91,12 @@ subjects! { check_law; MixerConfig;
         .with_expand_v(1)
         .with_allow_negative_eigenvalues(true)
         .with_d_conv(3);
+    rg_lru: RgLruConfig::new(D_MODEL);
+    rg_lru_wide: RgLruConfig::new(D_MODEL).with_d_rnn(Some(21)).with_n_heads(3).with_d_conv(2);
+    min_gru: MinGruConfig::new(D_MODEL);
+    min_gru_expanded: MinGruConfig::new(D_MODEL).with_expand(2);
+    s4d: S4dConfig::new(D_MODEL);
+    s4d_inv_bilinear: s4d_inv_bilinear();
     lstm: LstmConfig::new(D_MODEL);
     parallel_attention_mamba2: parallel();
 }

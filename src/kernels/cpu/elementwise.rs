@@ -11,6 +11,8 @@ use crate::kernels::real::Real;
 pub(crate) enum Elementwise {
     /// `x Φ(x)`, with the exact normal distribution function.
     Gelu,
+    /// `1 / (1 + e⁻ˣ)`.
+    Sigmoid,
     /// `x σ(x)`.
     Silu,
     /// `ln(1 + eˣ)`.
@@ -38,17 +40,16 @@ impl Elementwise {
                 let density = scale * F::fast_exp::<FMA>(-half * x * x);
                 (x * distribution, F::fma::<FMA>(x, density, distribution))
             }
+            Self::Sigmoid => {
+                let y = F::sigmoid::<FMA>(x);
+                (y, y * (one - y))
+            }
             Self::Silu => {
-                let sigmoid = one / (one + F::fast_exp::<FMA>(-x));
+                let sigmoid = F::sigmoid::<FMA>(x);
                 let y = x * sigmoid;
                 (y, F::fma::<FMA>(y, one - sigmoid, sigmoid))
             }
-            Self::Softplus => {
-                let tail = F::fast_exp::<FMA>(-x.abs());
-                let positive = if x > F::zero() { x } else { F::zero() };
-                let sigmoid = one / (one + F::fast_exp::<FMA>(-x));
-                (positive + F::ln_1p_unit::<FMA>(tail), sigmoid)
-            }
+            Self::Softplus => (F::softplus::<FMA>(x), F::sigmoid::<FMA>(x)),
         }
     }
 }
@@ -59,6 +60,10 @@ macro_rules! each {
         match $chosen {
             Elementwise::Gelu => {
                 const $function: Elementwise = Elementwise::Gelu;
+                $loop
+            }
+            Elementwise::Sigmoid => {
+                const $function: Elementwise = Elementwise::Sigmoid;
                 $loop
             }
             Elementwise::Silu => {

@@ -4,14 +4,18 @@
 pub(crate) mod attention;
 pub(crate) mod causal_conv;
 pub(crate) mod chunks;
+pub(crate) mod complex_scan;
 pub(crate) mod delta_rule;
+pub(crate) mod diagonal_scan;
 pub(crate) mod elementwise;
 mod gemm;
+mod lanes;
 pub(crate) mod linear;
 pub(crate) mod rms_norm;
 pub(crate) mod scalar_decay;
 pub(crate) mod selective_scan;
 mod shared;
+mod tokens;
 mod vectorised;
 
 use super::real::Real;

@@ -6,15 +6,15 @@
 
 use rayon::prelude::*;
 
+use super::lanes::{LANES, Lanes, load, sum};
 use super::shared::SharedMut;
+use super::tokens::{Token, tokens};
 use super::total;
 use super::vectorised::{Work, vectorised};
 use crate::kernels::host::{Array, HostOp};
 use crate::kernels::real::Real;
 use crate::ops::Segments;
 
-/// Channels that a task advances together: one vector of AVX-512, two of AVX2.
-const LANES: usize = 16;
 /// Tokens between two saved states.
 const CHUNK: usize = 32;
 
@@ -23,16 +23,6 @@ const CHUNK: usize = 32;
 #[derive(Clone, Debug)]
 pub(crate) struct SelectiveScan {
     pub(crate) segments: Option<Segments>,
-}
-
-/// What a token does to the state besides its own update.
-#[derive(Clone, Copy, PartialEq)]
-enum Token {
-    Plain,
-    /// Begins a document: the state before it does not count.
-    Reset,
-    /// Padding: passes the state on.
-    Padding,
 }
 
 #[derive(Clone, Copy)]
@@ -61,28 +51,6 @@ impl Shape {
     fn kept(&self, row: usize, chunk: usize, block: usize) -> usize {
         ((row * self.chunks() + chunk) * self.blocks() + block) * self.d_state * LANES
     }
-}
-
-/// One vector's worth of channels.
-type Lanes<F> = [F; LANES];
-
-#[inline(always)]
-fn load<F: Real>(slice: &[F]) -> Lanes<F> {
-    let mut lanes = [F::zero(); LANES];
-    lanes[..slice.len()].copy_from_slice(slice);
-    lanes
-}
-
-#[inline(always)]
-fn sum<F: Real>(lanes: &Lanes<F>) -> F {
-    let mut quarter = [F::zero(); 8];
-    for chunk in lanes.chunks_exact(8) {
-        for (sum, &lane) in quarter.iter_mut().zip(chunk) {
-            *sum += lane;
-        }
-    }
-    ((quarter[0] + quarter[4]) + (quarter[1] + quarter[5]))
-        + ((quarter[2] + quarter[6]) + (quarter[3] + quarter[7]))
 }
 
 /// The inputs as a block of channels of one row sees them.
@@ -333,28 +301,10 @@ impl<F: Real> Work for Backward<'_, F> {
     }
 }
 
-impl SelectiveScan {
-    fn tokens(&self, shape: Shape) -> Vec<Token> {
-        let Some(segments) = &self.segments else { return vec![Token::Plain; shape.batch * shape.seq] };
-        (0..shape.batch)
-            .flat_map(|row| {
-                let inside = segments.columns(row);
-                segments.resets(row).into_iter().enumerate().map(move |(t, reset)| {
-                    match (reset, inside.contains(&t)) {
-                        (true, _) => Token::Reset,
-                        (false, true) => Token::Plain,
-                        (false, false) => Token::Padding,
-                    }
-                })
-            })
-            .collect()
-    }
-}
-
 impl HostOp for SelectiveScan {
     fn forward<F: Real>(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<Vec<F>>, Vec<F>) {
         let shape = Shape::of(inputs);
-        let tokens = self.tokens(shape);
+        let tokens = tokens(self.segments.as_ref(), shape.batch, shape.seq);
         let mut output = vec![F::zero(); shape.batch * shape.seq * shape.d_inner];
         let mut last = vec![F::zero(); shape.batch * shape.d_inner * shape.d_state];
         let mut kept = vec![F::zero(); if keep { shape.kept(shape.batch, 0, 0) } else { 0 }];
@@ -377,7 +327,7 @@ impl HostOp for SelectiveScan {
 
     fn backward<F: Real>(&self, inputs: &[Array<'_, F>], kept: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
         let shape = Shape::of(inputs);
-        let tokens = self.tokens(shape);
+        let tokens = tokens(self.segments.as_ref(), shape.batch, shape.seq);
         let (grad_y, grad_last) = (grads[0], grads[1]);
         let states = shape.batch * shape.d_inner * shape.d_state;
         let [mut u, mut delta] = [(); 2].map(|()| vec![F::zero(); grad_y.len()]);

@@ -45,7 +45,7 @@ fn attention() -> impl Strategy<Value = MixerConfig> {
 }
 
 fn mixer() -> impl Strategy<Value = MixerConfig> {
-    let defaults = vec!["lstm", "mamba", "mamba2", "linear_attention(normalization=none)"];
+    let defaults = vec!["lstm", "mamba", "mamba2", "linear_attention(normalization=none)", "s4d(init=inv)"];
     let default = proptest::sample::select(defaults).prop_map(|name| {
         let LayerConfig::Block(block) = <BackboneConfig>::parse(name, WIDTH).unwrap().layers.remove(0) else {
             unreachable!("{name} is a mixer")
