@@ -6,6 +6,7 @@ mod arguments;
 mod attention;
 mod causal_conv;
 mod delta_rule;
+mod diagonal_scan;
 mod linear;
 mod scalar_decay;
 mod selective_scan;
@@ -15,8 +16,15 @@ pub use arguments::{Arguments, Input, uniform};
 use burn::tensor::Tensor;
 
 /// Every op there is.
-pub static OPS: [Op; 6] =
-    [attention::OP, causal_conv::OP, delta_rule::OP, linear::OP, scalar_decay::OP, selective_scan::OP];
+pub static OPS: [Op; 7] = [
+    attention::OP,
+    causal_conv::OP,
+    delta_rule::OP,
+    diagonal_scan::OP,
+    linear::OP,
+    scalar_decay::OP,
+    selective_scan::OP,
+];
 
 /// An op, ready to run on random inputs or on given ones.
 pub struct Op {

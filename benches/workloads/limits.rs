@@ -32,9 +32,10 @@ pub fn read() -> f64 {
         }
         sums.iter().fold(0, |all, sum| all ^ sum)
     };
-    bytes / best(|| {
-        std::hint::black_box(words.par_chunks(1 << 17).map(sum).reduce(|| 0, |a, b| a ^ b));
-    })
+    bytes
+        / best(|| {
+            std::hint::black_box(words.par_chunks(1 << 17).map(sum).reduce(|| 0, |a, b| a ^ b));
+        })
 }
 
 /// The shortest time in seconds.
