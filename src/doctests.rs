@@ -16,5 +16,8 @@ struct AddingAMixer;
 #[doc = include_str!("../docs/design.md")]
 struct Design;
 
+#[doc = include_str!("../docs/performance.md")]
+struct Performance;
+
 #[doc = include_str!("../docs/experiments/copying.md")]
 struct Copying;

@@ -5,7 +5,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 /// Scales the gradients of `module` so that their joint norm is at most `limit`; returns the norm before.
-pub(super) fn clip<M: Module>(module: &M, gradients: &mut GradientsParams, limit: f64) -> f64 {
+pub fn clip_gradients<M: Module>(module: &M, gradients: &mut GradientsParams, limit: f64) -> f64 {
     let mut norm = SquaredNorm { gradients, sum: None };
     module.visit(&mut norm);
     let norm = norm.sum.map_or(0.0, |sum| sum.into_scalar::<f64>().sqrt());

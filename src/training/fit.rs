@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 
-use super::clipping::clip;
+use super::clipping::clip_gradients;
 use super::config::TrainingConfig;
 use super::loss::answer_loss;
 use super::observer::{CurvePoint, Observer, StepReport};
@@ -83,7 +83,7 @@ pub fn fit<M: SequenceMixer>(
             return Err(Error::NonFinite { step, loss: value, learning_rate });
         }
         let mut gradients = GradientsParams::from_grads(loss.backward(), &model);
-        let gradient_norm = clip(&model, &mut gradients, config.clip_norm);
+        let gradient_norm = clip_gradients(&model, &mut gradients, config.clip_norm);
         if !gradient_norm.is_finite() {
             return Err(Error::NonFinite { step, loss: value, learning_rate });
         }

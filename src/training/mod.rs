@@ -7,6 +7,7 @@ mod loss;
 mod observer;
 mod run_state;
 
+pub use clipping::clip_gradients;
 pub use config::TrainingConfig;
 pub use fit::{Outcome, fit};
 pub use loss::answer_loss;

@@ -1,0 +1,50 @@
+//! The ops, each as a function of named inputs: one harness runs them all.
+//!
+//! A new op is one file, with its random inputs and its call, and a line in [`OPS`].
+
+mod arguments;
+mod attention;
+mod causal_conv;
+mod delta_rule;
+mod diagonal_scan;
+mod linear;
+mod scalar_decay;
+mod selective_scan;
+
+pub use arguments::{Arguments, Input, uniform};
+
+use burn::tensor::Tensor;
+
+/// Every op there is.
+pub static OPS: [Op; 7] = [
+    attention::OP,
+    causal_conv::OP,
+    delta_rule::OP,
+    diagonal_scan::OP,
+    linear::OP,
+    scalar_decay::OP,
+    selective_scan::OP,
+];
+
+/// An op, ready to run on random inputs or on given ones.
+pub struct Op {
+    /// As the function.
+    pub name: &'static str,
+    /// What it runs on, of this many tokens.
+    pub inputs: fn(usize) -> Vec<Input>,
+    /// The call; what has fewer axes than four begins with axes of length 1.
+    pub call: fn(&Arguments) -> Tensor<4>,
+}
+
+impl Op {
+    /// Outputs alone.
+    pub fn forward(&self, arguments: &Arguments) -> Tensor<4> {
+        (self.call)(arguments)
+    }
+
+    /// Outputs, and the gradients of their sum with respect to every input.
+    pub fn train(&self, arguments: &Arguments) -> Vec<(String, Tensor<1>)> {
+        let gradients = (self.call)(arguments).sum().backward();
+        arguments.gradients(&gradients)
+    }
+}

@@ -1,0 +1,72 @@
+"""Records as a table: on the terminal, or inside a Markdown file."""
+import os
+import re
+from pathlib import Path
+
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+
+def machine(torch_version, rounds, threads, torch_allocator):
+    """What a reader must know to judge the figures."""
+    info = Path("/proc/cpuinfo").read_text()
+    model = re.search(r"model name\s*: (.*)", info)
+    simd = "AVX-512" if "avx512f" in info else "AVX2" if "avx2" in info else "no AVX2"
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {"machine": f"{os.cpu_count()} cores, {model[1] if model else 'unknown CPU'}, {simd}, {memory:.0f} GiB",
+            "torch": torch_version, "rounds": rounds, "threads": threads, "torch_allocator": torch_allocator,
+            "load_before": round(os.getloadavg()[0], 1)}
+
+
+def duration(seconds):
+    return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+
+
+def cells(record):
+    name, variant = record["workload"], record["variant"]
+    if "ours_peak_bytes" in record:
+        return [name, variant, f"{record['ours_peak_bytes'] / 2**20:.0f} MiB resident at most", "", "", ""]
+    if record["ours_s"] is None:
+        return [name, variant, "not available", duration(record["pytorch_s"]), "", ""]
+    if record["variant"] == "decode":
+        speeds = [f"{record[f'{side}_tokens_per_s']:.1f} tokens/s" for side in ("ours", "pytorch")]
+    else:
+        speeds = [duration(record["ours_s"]), duration(record["pytorch_s"])]
+    ratio = f"{record['ratio']:.2f} ({record['ratio_min']:.2f}–{record['ratio_max']:.2f})"
+    share = f"{record['share']:.0%} of {record['limit']}" if record.get("share") else ""
+    return [name, variant, *speeds, ratio, share]
+
+
+HEADER = ["workload", "variant", "ours", "PyTorch", "PyTorch / ours (min–max)", "share of the limit"]
+
+
+def table(records):
+    rows = [HEADER, ["---"] * len(HEADER), *(cells(record) for record in records)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def limits(records):
+    rates = [record["limits"] for record in records if "limits" in record]
+    if not rates:
+        return ""
+    spans = []
+    for kind, unit, text in (("gemm", "GFLOP/s", "matrix products (Burn, f32, 1024³)"), ("read", "GB/s", "reads")):
+        found = [rate[kind] / 1e9 for rate in rates]
+        spans.append(f"{text} {min(found):.0f}–{max(found):.0f} {unit}")
+    return "; ".join(spans)
+
+
+def write_markdown(path, records):
+    """Replaces what stands between the two marks of the file."""
+    text = Path(path).read_text()
+    if BEGIN not in text or END not in text:
+        raise SystemExit(f"compare.py: {path} needs the lines {BEGIN} and {END}")
+    before, rest = text.split(BEGIN, 1)
+    after = rest.split(END, 1)[1]
+    about = records[0]["about"]
+    loads = [record["about"]["load_before"] for record in records]
+    lines = [
+        f"{about['machine']}; PyTorch {about['torch']}, {about['torch_allocator']}; {about['threads']} threads each, "
+        f"{about['rounds']} rounds. Load average before: "
+        f"{min(loads)} to {max(loads)} (above 0: other processes were running, and ratios are not to be relied on).",
+        f"Limits measured beside the workloads: {limits(records)}.", "", table(records)]
+    Path(path).write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}")
