@@ -14,3 +14,5 @@ mod causal_conv;
 mod scalar_decay;
 #[path = "ops/selective_scan.rs"]
 mod selective_scan;
+#[path = "ops/vector_decay.rs"]
+mod vector_decay;

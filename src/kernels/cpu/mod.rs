@@ -5,10 +5,12 @@ pub(crate) mod attention;
 pub(crate) mod causal_conv;
 pub(crate) mod elementwise;
 mod gemm;
+mod lanes;
 pub(crate) mod rms_norm;
 pub(crate) mod scalar_decay;
 pub(crate) mod selective_scan;
 mod shared;
+pub(crate) mod vector_decay;
 mod vectorised;
 
 use super::real::Real;

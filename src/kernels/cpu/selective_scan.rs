@@ -6,6 +6,7 @@
 
 use rayon::prelude::*;
 
+use super::lanes::{LANES, Lanes, load, sum, times};
 use super::shared::SharedMut;
 use super::total;
 use super::vectorised::{Work, vectorised};
@@ -13,8 +14,6 @@ use crate::kernels::host::{Array, HostOp};
 use crate::kernels::real::Real;
 use crate::ops::Segments;
 
-/// Channels that a task advances together: one vector of AVX-512, two of AVX2.
-const LANES: usize = 16;
 /// Tokens between two saved states.
 const CHUNK: usize = 32;
 
@@ -61,28 +60,6 @@ impl Shape {
     fn kept(&self, row: usize, chunk: usize, block: usize) -> usize {
         ((row * self.chunks() + chunk) * self.blocks() + block) * self.d_state * LANES
     }
-}
-
-/// One vector's worth of channels.
-type Lanes<F> = [F; LANES];
-
-#[inline(always)]
-fn load<F: Real>(slice: &[F]) -> Lanes<F> {
-    let mut lanes = [F::zero(); LANES];
-    lanes[..slice.len()].copy_from_slice(slice);
-    lanes
-}
-
-#[inline(always)]
-fn sum<F: Real>(lanes: &Lanes<F>) -> F {
-    let mut quarter = [F::zero(); 8];
-    for chunk in lanes.chunks_exact(8) {
-        for (sum, &lane) in quarter.iter_mut().zip(chunk) {
-            *sum += lane;
-        }
-    }
-    ((quarter[0] + quarter[4]) + (quarter[1] + quarter[5]))
-        + ((quarter[2] + quarter[6]) + (quarter[3] + quarter[7]))
 }
 
 /// The inputs as a block of channels of one row sees them.
@@ -171,15 +148,6 @@ fn advance<F: Real, const FMA: bool>(
         h[l] = F::fma::<FMA>(decay[l], h[l], write[l] * b);
     }
     decay
-}
-
-#[inline(always)]
-fn times<F: Real>(x: &Lanes<F>, y: &Lanes<F>) -> Lanes<F> {
-    let mut product = [F::zero(); LANES];
-    for l in 0..LANES {
-        product[l] = x[l] * y[l];
-    }
-    product
 }
 
 struct Forward<'a, F> {
