@@ -37,6 +37,14 @@ pub(crate) fn times<F: Real>(x: &Lanes<F>, y: &Lanes<F>) -> Lanes<F> {
     product
 }
 
+/// The product, 0 where it is negligible.
+#[inline(always)]
+pub(crate) fn faded<F: Real>(x: &Lanes<F>, y: &Lanes<F>) -> Lanes<F> {
+    let mut product = times(x, y);
+    product.iter_mut().for_each(|value| *value = value.or_nothing());
+    product
+}
+
 /// `x y + z`.
 #[inline(always)]
 pub(crate) fn fma<F: Real, const FMA: bool>(x: &Lanes<F>, y: &Lanes<F>, z: &Lanes<F>) -> Lanes<F> {

@@ -8,7 +8,7 @@
 use rayon::prelude::*;
 
 use super::super::gemm::{Layout, gemm};
-use super::super::lanes::{LANES, Lanes, dot, fma, times};
+use super::super::lanes::{LANES, Lanes, dot, faded, fma, times};
 use super::super::shared::SharedMut;
 use super::super::vectorised::{Work, vectorised};
 use super::Shape;
@@ -169,7 +169,7 @@ impl<F: Real> Work for Through<'_, F> {
         let rows = self.state.chunks_exact(self.value_dim).zip(self.d_state.chunks_exact_mut(self.value_dim));
         for ((state, d_state), (&through, d_through)) in rows.zip(self.through.iter().zip(self.d_through)) {
             *d_through = through * dot::<F, FMA>(state, d_state);
-            d_state.iter_mut().for_each(|value| *value = *value * through);
+            d_state.iter_mut().for_each(|value| *value = (*value * through).or_nothing());
         }
     }
 }
@@ -191,7 +191,11 @@ impl<F: Real> Work for Pull<'_, F> {
     fn run<const FMA: bool>(mut self) {
         for n in 0..self.block.vectors {
             self.states::<FMA>(n);
-            self.within::<FMA>(n);
+            if self.block.fades {
+                self.within::<FMA, true>(n);
+            } else {
+                self.within::<FMA, false>(n);
+            }
         }
     }
 }
@@ -205,14 +209,14 @@ impl<F: Real> Pull<'_, F> {
         let places = || (0..*len).map(|t| t * vectors + n);
         let mut product = [F::one(); LANES];
         for at in places() {
-            product = times(&product, &decay.lanes[at]);
+            product = faded(&product, &decay.lanes[at]);
             d_q[at] = times(&d_q[at], &product);
         }
         let mut crossing = [F::zero(); LANES];
         let mut product = [F::one(); LANES];
         for at in places().rev() {
             d_k[at] = times(&d_k[at], &product);
-            product = times(&product, &decay.lanes[at]);
+            product = faded(&product, &decay.lanes[at]);
             crossing = fma::<F, FMA>(&d_q[at], &q.lanes[at], &crossing);
             d_log[at] = crossing;
         }
@@ -227,7 +231,7 @@ impl<F: Real> Pull<'_, F> {
 
     /// From token to token: what token `j` writes, on its way to each later one.
     #[inline(always)]
-    fn within<const FMA: bool>(&mut self, n: usize) {
+    fn within<const FMA: bool, const FADES: bool>(&mut self, n: usize) {
         let Block { len, vectors, q, k, decay, .. } = self.block;
         let (d_q, d_k, d_log) = (&mut self.d_q.lanes, &mut self.d_k.lanes, &mut self.d_log.lanes);
         let mut arrives = [[F::zero(); LANES]; BLOCK];
@@ -238,7 +242,8 @@ impl<F: Real> Pull<'_, F> {
             for i in j..*len {
                 let at = i * vectors + n;
                 if i > j {
-                    product = times(&product, &decay.lanes[at]);
+                    let through = if FADES { faded } else { times };
+                    product = through(&product, &decay.lanes[at]);
                 }
                 let weight = self.d_weights[i * BLOCK + j];
                 let query = &q.lanes[at];

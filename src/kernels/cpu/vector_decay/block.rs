@@ -1,7 +1,7 @@
 //! A block of tokens of one head: decayed queries and keys, and the weights within.
 
 use super::super::gemm::{Layout, gemm};
-use super::super::lanes::{LANES, Lanes, fma, load, sum, times};
+use super::super::lanes::{LANES, Lanes, faded, fma, load, sum, times};
 use super::super::vectorised::{Work, vectorised};
 use super::Shape;
 use crate::kernels::host::Array;
@@ -56,6 +56,8 @@ pub(super) struct Block<F> {
     pub(super) writes: Rows<F>,
     /// `P(T, 0)`.
     pub(super) through: Vec<Lanes<F>>,
+    /// Whether a decay through the block is negligible. Where none is, no product within is.
+    pub(super) fades: bool,
     /// `[BLOCK, BLOCK]`, 0 above the diagonal.
     pub(super) weights: Vec<F>,
 }
@@ -73,6 +75,7 @@ impl<F: Real> Block<F> {
             reads: rows(),
             writes: rows(),
             through: vec![[F::zero(); LANES]; vectors],
+            fades: false,
             weights: vec![F::zero(); BLOCK * BLOCK],
         }
     }
@@ -117,8 +120,6 @@ impl<F: Real> Work for Fill<'_, F> {
     fn run<const FMA: bool>(self) {
         let Self { shape, q, k, log_decay, row, head, start, block } = self;
         let (len, vectors) = (block.len, block.vectors);
-        // Below it e^x is less than a normal number, and counts as 0.
-        let least = F::min_positive_value().ln();
         for t in 0..len {
             let place = shape.key(row, start + t, head);
             let row = place..place + shape.key_dim;
@@ -128,42 +129,44 @@ impl<F: Real> Work for Fill<'_, F> {
                 block.q.lanes[at] = load(q);
                 block.k.lanes[at] = load(k);
                 let mut decay = load(log_decay);
-                for decay in &mut decay {
-                    let log = *decay;
-                    let power = F::fast_exp::<FMA>(log);
-                    *decay = if log < least { F::zero() } else { power };
-                }
+                decay.iter_mut().for_each(|decay| *decay = F::fast_exp::<FMA>(*decay).or_nothing());
                 block.decay.lanes[at] = decay;
             }
         }
         block.decayed();
-        block.weigh::<FMA>();
+        if block.fades {
+            block.weigh::<FMA, true>();
+        } else {
+            block.weigh::<FMA, false>();
+        }
     }
 }
 
 impl<F: Real> Block<F> {
-    /// Fills in `reads`, `writes` and `through`.
+    /// Fills in `reads`, `writes`, `through` and `fades`.
     #[inline(always)]
     fn decayed(&mut self) {
         let vectors = self.vectors;
+        self.fades = false;
         for n in 0..vectors {
             let mut product = [F::one(); LANES];
             for at in (0..self.len).map(|t| t * vectors + n) {
-                product = times(&product, &self.decay.lanes[at]);
+                product = faded(&product, &self.decay.lanes[at]);
                 self.reads.lanes[at] = times(&self.q.lanes[at], &product);
             }
             self.through[n] = product;
+            self.fades |= product.iter().fold(F::one(), |least, &decay| least.min(decay)) == F::zero();
             let mut product = [F::one(); LANES];
             for at in (0..self.len).rev().map(|t| t * vectors + n) {
                 self.writes.lanes[at] = times(&self.k.lanes[at], &product);
-                product = times(&product, &self.decay.lanes[at]);
+                product = faded(&product, &self.decay.lanes[at]);
             }
         }
     }
 
     /// Fills in `weights`: from each token back to the block's first, the query decays on its way.
     #[inline(always)]
-    fn weigh<const FMA: bool>(&mut self) {
+    fn weigh<const FMA: bool, const FADES: bool>(&mut self) {
         let vectors = self.vectors;
         for i in 0..self.len {
             let mut sums = [[F::zero(); LANES]; BLOCK];
@@ -172,7 +175,8 @@ impl<F: Real> Block<F> {
                 for (j, sum) in sums[..=i].iter_mut().enumerate().rev() {
                     let at = j * vectors + n;
                     *sum = fma::<F, FMA>(&query, &self.k.lanes[at], sum);
-                    query = times(&query, &self.decay.lanes[at]);
+                    let product = if FADES { faded } else { times };
+                    query = product(&query, &self.decay.lanes[at]);
                 }
             }
             for (weight, sums) in self.weights[i * BLOCK..=i * BLOCK + i].iter_mut().zip(&sums) {
@@ -195,7 +199,7 @@ impl<F: Real> Work for Decay<'_, F> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         for (row, &through) in self.state.chunks_exact_mut(self.value_dim).zip(self.through) {
-            row.iter_mut().for_each(|value| *value = *value * through);
+            row.iter_mut().for_each(|value| *value = (*value * through).or_nothing());
         }
     }
 }
