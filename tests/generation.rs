@@ -51,7 +51,7 @@ fn every_mixer() -> Vec<MixerConfig> {
                 let attention = AttentionConfig::new(16).with_n_heads(2);
                 config.branches = vec![attention.into(), MambaConfig::new(16).into()];
             }
-            MixerConfig::Mamba(_) | MixerConfig::Mamba2(_) | MixerConfig::Lstm(_) => {}
+            MixerConfig::Mamba(_) | MixerConfig::Mamba2(_) | MixerConfig::Gla(_) | MixerConfig::Lstm(_) => {}
         }
     }
     mixers.push(AttentionConfig::new(16).with_n_heads(2).with_window(Some(4)).into());

@@ -7,6 +7,8 @@ mod golden;
 
 #[path = "goldens/attention.rs"]
 mod attention;
+#[path = "goldens/gla.rs"]
+mod gla;
 #[path = "goldens/linear_attention.rs"]
 mod linear_attention;
 #[path = "goldens/lstm.rs"]
@@ -21,3 +23,5 @@ mod retention;
 mod selective_scan;
 #[path = "goldens/ssd.rs"]
 mod ssd;
+#[path = "goldens/vector_decay.rs"]
+mod vector_decay;

@@ -180,8 +180,7 @@ fn decays(log_decay: Tensor<3>) -> Tensor<4> {
         .collect();
     let between = Tensor::<2>::from_data(TensorData::new(between, [side * side, len]), (&device, dtype));
     let backwards: Vec<bool> = pairs().map(|(i, j)| j > i).collect();
-    let backwards =
-        Tensor::<4, Bool>::from_data(TensorData::new(backwards, [1, side, side, 1]), &device);
+    let backwards = Tensor::<4, Bool>::from_data(TensorData::new(backwards, [1, side, side, 1]), &device);
     let sums = between.unsqueeze::<3>().matmul(log_decay).reshape([rows, side, side, dim]);
     sums.exp().mask_fill(backwards.expand([rows, side, side, dim]), 0.0)
 }

@@ -1,5 +1,5 @@
 use burn_sequence::layers::{
-    AttentionConfig, LinearAttentionConfig, LstmConfig, Mamba2Config, MambaConfig, MixerConfig,
+    AttentionConfig, GlaConfig, LinearAttentionConfig, LstmConfig, Mamba2Config, MambaConfig, MixerConfig,
     ParallelConfig, RetentionConfig,
 };
 use burn_sequence::models::{
@@ -66,4 +66,7 @@ subjects! { check_hybrid_law; BackboneConfig;
         .with_layer(block(attention().with_window(Some(4))))
         .with_layer(block(RetentionConfig::new(D_MODEL).with_n_heads(2).with_chunk_size(4)))
         .with_layer(block(attention().with_window(Some(9))));
+    gla_then_window: backbone()
+        .with_layer(block(GlaConfig::new(D_MODEL).with_n_heads(2).with_chunk_size(16)).with_feed_forward(swiglu()))
+        .with_layer(block(attention().with_window(Some(5))));
 }

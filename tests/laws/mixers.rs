@@ -1,6 +1,6 @@
 use burn_sequence::layers::{
-    AttentionConfig, BuildMixer, FeatureMap, LinearAttentionConfig, LstmConfig, Mamba2Config, MambaConfig,
-    MixerConfig, Normalization, ParallelConfig, RetentionConfig,
+    AttentionConfig, BuildMixer, FeatureMap, GlaConfig, LinearAttentionConfig, LstmConfig, Mamba2Config,
+    MambaConfig, MixerConfig, Normalization, ParallelConfig, RetentionConfig,
 };
 use burn_sequence::ops::{HardAlibi, Position, Rope, RopePairs};
 use burn_sequence::testing::{Law, check_law};
@@ -38,6 +38,18 @@ fn linear(feature_map: FeatureMap, normalization: Normalization) -> LinearAttent
         .with_chunk_size(5)
 }
 
+/// Decays from all but 1 down to e⁻¹⁵ and less.
+fn gla_short() -> GlaConfig {
+    GlaConfig::new(D_MODEL)
+        .with_n_heads(2)
+        .with_key_dim(Some(5))
+        .with_value_dim(Some(6))
+        .with_gate_rank(3)
+        .with_gate_normalizer(0.05)
+        .with_chunk_size(20)
+        .with_norm_epsilon(1e-4)
+}
+
 fn parallel() -> ParallelConfig<MixerConfig> {
     ParallelConfig {
         d_model: D_MODEL,
@@ -62,6 +74,8 @@ subjects! { check_law; MixerConfig;
     linear_identity: linear(FeatureMap::Identity, Normalization::None);
     linear_taylor: linear(FeatureMap::Taylor, Normalization::Sum);
     retention: RetentionConfig::new(D_MODEL).with_n_heads(4).with_chunk_size(4);
+    gla_default: GlaConfig::new(D_MODEL);
+    gla_short_memory: gla_short();
     lstm: LstmConfig::new(D_MODEL);
     parallel_attention_mamba2: parallel();
 }

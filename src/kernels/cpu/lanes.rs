@@ -16,6 +16,16 @@ pub(crate) fn load<F: Real>(slice: &[F]) -> Lanes<F> {
     lanes
 }
 
+/// A row as vectors, the last filled up with zeros.
+#[inline(always)]
+pub(crate) fn spread<F: Real>(to: &mut [Lanes<F>], row: &[F]) {
+    let (full, rest) = row.as_chunks::<LANES>();
+    to[..full.len()].copy_from_slice(full);
+    if !rest.is_empty() {
+        to[full.len()] = load(rest);
+    }
+}
+
 #[inline(always)]
 pub(crate) fn sum<F: Real>(lanes: &Lanes<F>) -> F {
     let mut quarter = [F::zero(); 8];
@@ -35,6 +45,15 @@ pub(crate) fn times<F: Real>(x: &Lanes<F>, y: &Lanes<F>) -> Lanes<F> {
         product[l] = x[l] * y[l];
     }
     product
+}
+
+#[inline(always)]
+pub(crate) fn plus<F: Real>(x: &Lanes<F>, y: &Lanes<F>) -> Lanes<F> {
+    let mut sum = [F::zero(); LANES];
+    for l in 0..LANES {
+        sum[l] = x[l] + y[l];
+    }
+    sum
 }
 
 /// The product, 0 where it is negligible.

@@ -8,20 +8,15 @@
 use rayon::prelude::*;
 
 use super::super::gemm::{Layout, gemm};
-use super::super::lanes::{LANES, Lanes, dot, faded, fma, times};
+use super::super::lanes::{LANES, Lanes, dot, faded, fma, plus, times};
 use super::super::shared::SharedMut;
 use super::super::vectorised::{Work, vectorised};
 use super::Shape;
-use super::block::{BLOCK, Block, Rows, SQUARE};
+use super::block::{BLOCK, Block, Column, Rows, SQUARE};
 use crate::kernels::host::Array;
 use crate::kernels::real::Real;
 
-pub(super) fn run<F: Real>(
-    shape: Shape,
-    inputs: &[Array<'_, F>],
-    kept: &[F],
-    grad: &[F],
-) -> Vec<Vec<F>> {
+pub(super) fn run<F: Real>(shape: Shape, inputs: &[Array<'_, F>], kept: &[F], grad: &[F]) -> Vec<Vec<F>> {
     let v = inputs[2].data;
     let (grad_o, grad_last) = grad.split_at(v.len());
     let mut grads = [0, 1, 2, 3].map(|input| vec![F::zero(); inputs[input].data.len()]);
@@ -47,7 +42,7 @@ pub(super) fn run<F: Real>(
                         for (grad, rows) in [(&dq, d_q), (&dk, d_k), (&d_log, d_logs)] {
                             // SAFETY: the queries, keys and decays of a head belong to its task.
                             unsafe { grad.at(place, shape.key_dim) }
-                                .copy_from_slice(&rows.row(t)[..shape.key_dim]);
+                                .copy_from_slice(&rows.row(t).as_flattened()[..shape.key_dim]);
                         }
                         let d_v = &d_v[t * shape.value_dim..(t + 1) * shape.value_dim];
                         // SAFETY: so do its values.
@@ -88,7 +83,7 @@ impl<F: Real> Scratch<F> {
             d_log: rows(),
             d_v: vec![F::zero(); BLOCK * shape.value_dim],
             d_weights: vec![F::zero(); BLOCK * BLOCK],
-            d_through: vec![[F::zero(); LANES]; blocks[0].vectors],
+            d_through: vec![[F::zero(); LANES]; shape.key_vectors()],
             blocks,
         }
     }
@@ -188,81 +183,80 @@ impl<F: Real> Work for Pull<'_, F> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FMA: bool>(mut self) {
-        for n in 0..self.block.vectors {
-            self.states::<FMA>(n);
-            if self.block.fades {
-                self.within::<FMA, true>(n);
+    fn run<const FMA: bool>(self) {
+        let Self { block, d_q, d_k, d_log, d_weights, d_through } = self;
+        for (n, d_through) in d_through.iter().enumerate() {
+            let inputs = [block.q.column(n), block.k.column(n), block.decay.column(n)];
+            let mut grads = [d_q.column(n), d_k.column(n), [[F::zero(); LANES]; BLOCK]];
+            states::<F, FMA>(block.len, &inputs, d_through, &mut grads);
+            if block.fades {
+                within::<F, FMA, true>(block.len, &inputs, d_weights, &mut grads);
             } else {
-                self.within::<FMA, false>(n);
+                within::<F, FMA, false>(block.len, &inputs, d_weights, &mut grads);
             }
+            d_q.set_column(n, &grads[0]);
+            d_k.set_column(n, &grads[1]);
+            d_log.set_column(n, &grads[2]);
         }
     }
 }
 
-impl<F: Real> Pull<'_, F> {
-    /// Through the states before and after.
-    #[inline(always)]
-    fn states<const FMA: bool>(&mut self, n: usize) {
-        let Block { len, vectors, q, k, decay, .. } = self.block;
-        let (d_q, d_k, d_log) = (&mut self.d_q.lanes, &mut self.d_k.lanes, &mut self.d_log.lanes);
-        let places = || (0..*len).map(|t| t * vectors + n);
-        let mut product = [F::one(); LANES];
-        for at in places() {
-            product = faded(&product, &decay.lanes[at]);
-            d_q[at] = times(&d_q[at], &product);
-        }
-        let mut crossing = [F::zero(); LANES];
-        let mut product = [F::one(); LANES];
-        for at in places().rev() {
-            d_k[at] = times(&d_k[at], &product);
-            product = faded(&product, &decay.lanes[at]);
-            crossing = fma::<F, FMA>(&d_q[at], &q.lanes[at], &crossing);
-            d_log[at] = crossing;
-        }
-        let mut crossing = self.d_through[n];
-        for at in places() {
-            for l in 0..LANES {
-                d_log[at][l] += crossing[l];
-            }
-            crossing = fma::<F, FMA>(&d_k[at], &k.lanes[at], &crossing);
-        }
+/// Through the states before and after; in, the gradients are of decayed queries and keys.
+#[inline(always)]
+fn states<F: Real, const FMA: bool>(
+    len: usize,
+    [q, k, decay]: &[Column<F>; 3],
+    d_through: &Lanes<F>,
+    [d_q, d_k, d_log]: &mut [Column<F>; 3],
+) {
+    let mut product = [F::one(); LANES];
+    for t in 0..len {
+        product = faded(&product, &decay[t]);
+        d_q[t] = times(&d_q[t], &product);
     }
+    let mut crossing = [F::zero(); LANES];
+    product = [F::one(); LANES];
+    for t in (0..len).rev() {
+        d_k[t] = times(&d_k[t], &product);
+        product = faded(&product, &decay[t]);
+        crossing = fma::<F, FMA>(&d_q[t], &q[t], &crossing);
+        d_log[t] = crossing;
+    }
+    crossing = *d_through;
+    for t in 0..len {
+        d_log[t] = plus(&d_log[t], &crossing);
+        crossing = fma::<F, FMA>(&d_k[t], &k[t], &crossing);
+    }
+}
 
-    /// From token to token: what token `j` writes, on its way to each later one.
-    #[inline(always)]
-    fn within<const FMA: bool, const FADES: bool>(&mut self, n: usize) {
-        let Block { len, vectors, q, k, decay, .. } = self.block;
-        let (d_q, d_k, d_log) = (&mut self.d_q.lanes, &mut self.d_k.lanes, &mut self.d_log.lanes);
-        let mut arrives = [[F::zero(); LANES]; BLOCK];
-        for j in 0..*len {
-            let at_j = j * vectors + n;
-            let (key, mut d_key) = (k.lanes[at_j], d_k[at_j]);
-            let mut product = [F::one(); LANES];
-            for i in j..*len {
-                let at = i * vectors + n;
-                if i > j {
-                    let through = if FADES { faded } else { times };
-                    product = through(&product, &decay.lanes[at]);
-                }
-                let weight = self.d_weights[i * BLOCK + j];
-                let query = &q.lanes[at];
-                for l in 0..LANES {
-                    let weight = weight * product[l];
-                    let to_query = weight * key[l];
-                    d_q[at][l] += to_query;
-                    d_key[l] = F::fma::<FMA>(weight, query[l], d_key[l]);
-                    arrives[i][l] = to_query * query[l];
-                }
-            }
-            d_k[at_j] = d_key;
-            let mut crossing = [F::zero(); LANES];
-            for i in (j + 1..*len).rev() {
-                for l in 0..LANES {
-                    crossing[l] += arrives[i][l];
-                    d_log[i * vectors + n][l] += crossing[l];
-                }
-            }
+/// From token to token: what token `j` writes, on its way to each later one.
+#[inline(always)]
+fn within<F: Real, const FMA: bool, const FADES: bool>(
+    len: usize,
+    [q, k, decay]: &[Column<F>; 3],
+    d_weights: &[F],
+    [d_q, d_k, d_log]: &mut [Column<F>; 3],
+) {
+    let through = if FADES { faded } else { times };
+    let mut arrives = [[F::zero(); LANES]; BLOCK];
+    for j in 0..len {
+        let here = [d_weights[j * BLOCK + j]; LANES];
+        d_q[j] = fma::<F, FMA>(&here, &k[j], &d_q[j]);
+        let mut d_key = fma::<F, FMA>(&here, &q[j], &d_k[j]);
+        let mut product = [F::one(); LANES];
+        for i in j + 1..len {
+            product = through(&product, &decay[i]);
+            let weight = times(&product, &[d_weights[i * BLOCK + j]; LANES]);
+            let to_query = times(&weight, &k[j]);
+            d_q[i] = plus(&d_q[i], &to_query);
+            d_key = fma::<F, FMA>(&weight, &q[i], &d_key);
+            arrives[i] = times(&to_query, &q[i]);
+        }
+        d_k[j] = d_key;
+        let mut crossing = [F::zero(); LANES];
+        for i in (j + 1..len).rev() {
+            crossing = plus(&crossing, &arrives[i]);
+            d_log[i] = plus(&d_log[i], &crossing);
         }
     }
 }

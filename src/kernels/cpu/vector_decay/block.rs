@@ -1,7 +1,7 @@
 //! A block of tokens of one head: decayed queries and keys, and the weights within.
 
 use super::super::gemm::{Layout, gemm};
-use super::super::lanes::{LANES, Lanes, faded, fma, load, sum, times};
+use super::super::lanes::{LANES, Lanes, faded, fma, spread, sum, times};
 use super::super::vectorised::{Work, vectorised};
 use super::Shape;
 use crate::kernels::host::Array;
@@ -14,16 +14,19 @@ pub(super) const BLOCK: usize = 16;
 /// Where the weights of a block lie, or any `[BLOCK, BLOCK]`.
 pub(super) const SQUARE: Layout = Layout { start: 0, rows: BLOCK, columns: 1 };
 
+/// One vector of each token's row: what loops run over, so that it lies together and stays put.
+pub(super) type Column<F> = [Lanes<F>; BLOCK];
+
 /// Rows of keys as vectors, the last filled up with zeros.
 pub(super) struct Rows<F> {
     /// `[BLOCK, vectors]`.
-    pub(super) lanes: Vec<Lanes<F>>,
+    lanes: Vec<Lanes<F>>,
     vectors: usize,
 }
 
 impl<F: Real> Rows<F> {
     pub(super) fn new(shape: Shape) -> Self {
-        let vectors = shape.key_dim.div_ceil(LANES);
+        let vectors = shape.key_vectors();
         Self { lanes: vec![[F::zero(); LANES]; BLOCK * vectors], vectors }
     }
 
@@ -37,16 +40,34 @@ impl<F: Real> Rows<F> {
     }
 
     /// The row of a token.
-    pub(super) fn row(&self, t: usize) -> &[F] {
-        self.lanes[t * self.vectors..(t + 1) * self.vectors].as_flattened()
+    pub(super) fn row(&self, t: usize) -> &[Lanes<F>] {
+        &self.lanes[t * self.vectors..(t + 1) * self.vectors]
+    }
+
+    fn row_mut(&mut self, t: usize) -> &mut [Lanes<F>] {
+        &mut self.lanes[t * self.vectors..(t + 1) * self.vectors]
+    }
+
+    #[inline(always)]
+    pub(super) fn column(&self, n: usize) -> Column<F> {
+        let mut column = [[F::zero(); LANES]; BLOCK];
+        for (lanes, row) in column.iter_mut().zip(self.lanes.chunks_exact(self.vectors)) {
+            *lanes = row[n];
+        }
+        column
+    }
+
+    #[inline(always)]
+    pub(super) fn set_column(&mut self, n: usize, column: &Column<F>) {
+        for (lanes, row) in column.iter().zip(self.lanes.chunks_exact_mut(self.vectors)) {
+            row[n] = *lanes;
+        }
     }
 }
 
 /// What forward and backward need of a block.
 pub(super) struct Block<F> {
     pub(super) len: usize,
-    /// Vectors of a row of keys.
-    pub(super) vectors: usize,
     pub(super) q: Rows<F>,
     pub(super) k: Rows<F>,
     pub(super) decay: Rows<F>,
@@ -56,7 +77,7 @@ pub(super) struct Block<F> {
     pub(super) writes: Rows<F>,
     /// `P(T, 0)`.
     pub(super) through: Vec<Lanes<F>>,
-    /// Whether a decay through the block is negligible. Where none is, no product within is.
+    /// Whether a decay through the block is negligible; where none is, no product within is.
     pub(super) fades: bool,
     /// `[BLOCK, BLOCK]`, 0 above the diagonal.
     pub(super) weights: Vec<F>,
@@ -65,16 +86,14 @@ pub(super) struct Block<F> {
 impl<F: Real> Block<F> {
     pub(super) fn new(shape: Shape) -> Self {
         let rows = || Rows::new(shape);
-        let vectors = shape.key_dim.div_ceil(LANES);
         Self {
             len: 0,
-            vectors,
             q: rows(),
             k: rows(),
             decay: rows(),
             reads: rows(),
             writes: rows(),
-            through: vec![[F::zero(); LANES]; vectors],
+            through: vec![[F::zero(); LANES]; shape.key_vectors()],
             fades: false,
             weights: vec![F::zero(); BLOCK * BLOCK],
         }
@@ -119,69 +138,73 @@ impl<F: Real> Work for Fill<'_, F> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         let Self { shape, q, k, log_decay, row, head, start, block } = self;
-        let (len, vectors) = (block.len, block.vectors);
-        for t in 0..len {
+        for t in 0..block.len {
             let place = shape.key(row, start + t, head);
             let row = place..place + shape.key_dim;
-            let parts = q[row.clone()].chunks(LANES).zip(k[row.clone()].chunks(LANES));
-            for (n, ((q, k), log_decay)) in parts.zip(log_decay[row].chunks(LANES)).enumerate() {
-                let at = t * vectors + n;
-                block.q.lanes[at] = load(q);
-                block.k.lanes[at] = load(k);
-                let mut decay = load(log_decay);
-                decay.iter_mut().for_each(|decay| *decay = F::fast_exp::<FMA>(*decay).or_nothing());
-                block.decay.lanes[at] = decay;
+            spread(block.q.row_mut(t), &q[row.clone()]);
+            spread(block.k.row_mut(t), &k[row.clone()]);
+            let decays = block.decay.row_mut(t);
+            spread(decays, &log_decay[row]);
+            for decay in decays.as_flattened_mut() {
+                *decay = F::fast_exp::<FMA>(*decay).or_nothing();
             }
         }
-        block.decayed();
-        if block.fades {
-            block.weigh::<FMA, true>();
-        } else {
-            block.weigh::<FMA, false>();
+        let mut fades = false;
+        let mut sums = [[[F::zero(); LANES]; BLOCK]; BLOCK];
+        for n in 0..block.through.len() {
+            let columns = [block.q.column(n), block.k.column(n), block.decay.column(n)];
+            if block.decayed(n, &columns) {
+                fades = true;
+                weigh::<F, FMA, true>(block.len, &columns, &mut sums);
+            } else {
+                weigh::<F, FMA, false>(block.len, &columns, &mut sums);
+            }
+        }
+        block.fades = fades;
+        for (i, sums) in sums.iter().enumerate().take(block.len) {
+            for (weight, sums) in block.weights[i * BLOCK..=i * BLOCK + i].iter_mut().zip(sums) {
+                *weight = sum(sums);
+            }
         }
     }
 }
 
 impl<F: Real> Block<F> {
-    /// Fills in `reads`, `writes`, `through` and `fades`.
+    /// Fills in a column of `reads`, `writes` and `through`, and says whether a decay through the block is negligible.
     #[inline(always)]
-    fn decayed(&mut self) {
-        let vectors = self.vectors;
-        self.fades = false;
-        for n in 0..vectors {
-            let mut product = [F::one(); LANES];
-            for at in (0..self.len).map(|t| t * vectors + n) {
-                product = faded(&product, &self.decay.lanes[at]);
-                self.reads.lanes[at] = times(&self.q.lanes[at], &product);
-            }
-            self.through[n] = product;
-            self.fades |= product.iter().fold(F::one(), |least, &decay| least.min(decay)) == F::zero();
-            let mut product = [F::one(); LANES];
-            for at in (0..self.len).rev().map(|t| t * vectors + n) {
-                self.writes.lanes[at] = times(&self.k.lanes[at], &product);
-                product = faded(&product, &self.decay.lanes[at]);
-            }
+    fn decayed(&mut self, n: usize, [q, k, decay]: &[Column<F>; 3]) -> bool {
+        let (mut reads, mut writes) = (*q, *k);
+        let mut product = [F::one(); LANES];
+        for (query, decay) in reads.iter_mut().zip(decay).take(self.len) {
+            product = faded(&product, decay);
+            *query = times(query, &product);
         }
+        self.through[n] = product;
+        let fades = product.contains(&F::zero());
+        product = [F::one(); LANES];
+        for (key, decay) in writes.iter_mut().zip(decay).take(self.len).rev() {
+            *key = times(key, &product);
+            product = faded(&product, decay);
+        }
+        self.reads.set_column(n, &reads);
+        self.writes.set_column(n, &writes);
+        fades
     }
+}
 
-    /// Fills in `weights`: from each token back to the block's first, the query decays on its way.
-    #[inline(always)]
-    fn weigh<const FMA: bool, const FADES: bool>(&mut self) {
-        let vectors = self.vectors;
-        for i in 0..self.len {
-            let mut sums = [[F::zero(); LANES]; BLOCK];
-            for n in 0..vectors {
-                let mut query = self.q.lanes[i * vectors + n];
-                for (j, sum) in sums[..=i].iter_mut().enumerate().rev() {
-                    let at = j * vectors + n;
-                    *sum = fma::<F, FMA>(&query, &self.k.lanes[at], sum);
-                    let product = if FADES { faded } else { times };
-                    query = product(&query, &self.decay.lanes[at]);
-                }
-            }
-            for (weight, sums) in self.weights[i * BLOCK..=i * BLOCK + i].iter_mut().zip(&sums) {
-                *weight = sum(sums);
-            }
+/// Adds a column's part of the weights: on its way from a token back to the block's first, a query decays.
+#[inline(always)]
+fn weigh<F: Real, const FMA: bool, const FADES: bool>(
+    len: usize,
+    [q, k, decay]: &[Column<F>; 3],
+    sums: &mut [Column<F>; BLOCK],
+) {
+    let product = if FADES { faded } else { times };
+    for (i, sums) in sums.iter_mut().enumerate().take(len) {
+        let mut query = q[i];
+        for j in (0..=i).rev() {
+            sums[j] = fma::<F, FMA>(&query, &k[j], &sums[j]);
+            query = product(&query, &decay[j]);
         }
     }
 }

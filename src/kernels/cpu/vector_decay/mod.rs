@@ -22,6 +22,7 @@ mod block;
 mod forward;
 
 use super::gemm::Layout;
+use super::lanes::LANES;
 use crate::kernels::host::{Array, HostOp};
 use crate::kernels::real::Real;
 use block::BLOCK;
@@ -63,6 +64,11 @@ impl Shape {
 
     fn state(&self) -> usize {
         self.key_dim * self.value_dim
+    }
+
+    /// Vectors that a key fills.
+    fn key_vectors(&self) -> usize {
+        self.key_dim.div_ceil(LANES)
     }
 
     fn chunks(&self) -> usize {
