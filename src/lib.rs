@@ -1,6 +1,6 @@
 //! Sequence-model layers for [Burn](https://burn.dev) that can be combined: softmax attention, Mamba, Mamba-2,
-//! linear attention, retention, DeltaNet, Gated DeltaNet, the RG-LRU, minGRU, S4D and the LSTM, hybrids of them, and mixers
-//! of your own, behind one contract.
+//! linear attention, retention, gated linear attention, DeltaNet, Gated DeltaNet, the RG-LRU, minGRU, S4D and the LSTM,
+//! hybrids of them, and mixers of your own, behind one contract.
 //!
 //! A [mixer](layers::SequenceMixer) is a causal map over a sequence that runs in three ways: over everything at
 //! once, in pieces, and one token at a time from a [state](layers::MixerState) that is a plain value. The three

@@ -55,6 +55,7 @@ fn every_mixer() -> Vec<MixerConfig> {
             }
             MixerConfig::Mamba(_)
             | MixerConfig::Mamba2(_)
+            | MixerConfig::Gla(_)
             | MixerConfig::RgLru(_)
             | MixerConfig::MinGru(_)
             | MixerConfig::S4d(_)

@@ -13,6 +13,8 @@ mod delta_net;
 mod delta_rule;
 #[path = "goldens/gated_delta_net.rs"]
 mod gated_delta_net;
+#[path = "goldens/gla.rs"]
+mod gla;
 #[path = "goldens/linear_attention.rs"]
 mod linear_attention;
 #[path = "goldens/lstm.rs"]
@@ -33,3 +35,5 @@ mod s4d;
 mod selective_scan;
 #[path = "goldens/ssd.rs"]
 mod ssd;
+#[path = "goldens/vector_decay.rs"]
+mod vector_decay;

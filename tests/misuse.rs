@@ -101,6 +101,24 @@ fn sizes_that_do_not_fit() {
 }
 
 #[test]
+fn sizes_that_would_overflow() {
+    let gla = GlaConfig::new(16).with_n_heads(2);
+    for (config, expected) in [
+        (
+            gla.clone().with_key_dim(Some(usize::MAX)),
+            "gla: key_dim must be at most 1048576, got 18446744073709551615",
+        ),
+        (gla.clone().with_value_dim(Some(1 << 21)), "gla: value_dim must be at most 1048576, got 2097152"),
+        (gla.clone().with_gate_rank(1 << 40), "gla: gate_rank must be at most 1048576, got 1099511627776"),
+        (gla.with_gate_normalizer(0.0), "gla: gate_normalizer must be positive, got 0"),
+        (GlaConfig::new(18), "gla: n_heads (4) must divide d_model (18)"),
+        (GlaConfig::new(4), "gla: key_dim must be at least 1, got 0"),
+    ] {
+        assert_eq!(config_error(&config), expected);
+    }
+}
+
+#[test]
 fn inputs_of_another_width() {
     let device = Device::default();
     for config in [MixerConfig::from(MambaConfig::new(8)), LstmConfig::new(8).into()] {

@@ -22,3 +22,5 @@ mod linear;
 mod scalar_decay;
 #[path = "ops/selective_scan.rs"]
 mod selective_scan;
+#[path = "ops/vector_decay.rs"]
+mod vector_decay;

@@ -5,8 +5,8 @@ use burn::module::{Initializer, Module};
 use burn::nn::{Linear, LinearConfig, RmsNorm, RmsNormConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData, assert_shape};
 
+use super::heads::{from_heads, to_heads};
 use super::kv_cache::KvCache;
-use super::linear_attention::{from_heads, to_heads};
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use super::positions::{positions, seen_after};
 use crate::ops::{

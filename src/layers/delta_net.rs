@@ -6,8 +6,9 @@ use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, assert_shape};
 
 use super::conv_state::{ConvState, ConvStateDims};
-use super::linear_attention::{narrow_linear, to_heads};
+use super::heads::to_heads;
 use super::mamba::{check_sizes, conv_initializer};
+use super::matrix_state::narrow_linear;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use crate::ops::{
     DeltaRuleInputs, Implementation, Segments, apply_linear, causal_conv_silu, delta_rule, rms_norm, sigmoid,

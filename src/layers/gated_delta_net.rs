@@ -7,8 +7,8 @@ use burn::tensor::{Device, Distribution, Tensor};
 
 use super::conv_state::ConvState;
 use super::delta_net::{DeltaNet, DeltaNetConfig};
-use super::linear_attention::narrow_linear;
 use super::mamba::{check_dt, dt_bias};
+use super::matrix_state::narrow_linear;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use crate::Result;
 use crate::ops::{Segments, apply_linear, softplus};

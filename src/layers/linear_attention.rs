@@ -1,16 +1,16 @@
 //! Linear attention: a feature map in place of the softmax, and so a state in place of a cache.
 
 use burn::config::Config;
-use burn::module::{Initializer, Module};
-use burn::nn::{Linear, LinearConfig};
+use burn::module::Module;
+use burn::nn::Linear;
 use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor, assert_shape};
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::heads::{from_heads, to_heads};
 use super::mamba::check_sizes;
-use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
-use super::positions::seen_after;
-use super::state::{MixerState, StateMapper};
+use super::matrix_state::{MatrixState, matrix_mixer, narrow_linear};
+use super::mixer::{BuildMixer, expect_valid};
 use crate::ops::{Implementation, ScalarDecayInputs, Segments, apply_linear, scalar_decay};
 use crate::{Error, Result};
 
@@ -117,62 +117,6 @@ pub struct LinearAttention {
     config: LinearAttentionConfig,
 }
 
-/// The state of layers built on [`scalar_decay`]: a matrix for each head.
-#[derive(Clone, Debug)]
-pub struct MatrixState {
-    /// `[batch, heads, key_dim, value_dim]`.
-    pub matrix: Tensor<4>,
-    /// Tokens of its current document that each row has seen.
-    pub seen: Vec<usize>,
-}
-
-impl MixerState for MatrixState {
-    fn map<M: StateMapper>(self, mapper: &mut M) -> Self {
-        Self { matrix: mapper.tensor("matrix", self.matrix), seen: mapper.counts("seen", self.seen) }
-    }
-}
-
-impl MatrixState {
-    /// The empty state.
-    pub(super) fn new(
-        [batch, heads, key_dim, value_dim]: [usize; 4],
-        like: &Linear,
-        device: &Device,
-    ) -> Self {
-        let options = (device, like.weight.val().dtype());
-        Self { matrix: Tensor::zeros([batch, heads, key_dim, value_dim], options), seen: vec![0; batch] }
-    }
-
-    /// The state after a call on `seq` columns.
-    pub(super) fn advanced(
-        matrix: Tensor<4>,
-        earlier: Vec<usize>,
-        seq: usize,
-        segments: Option<&Segments>,
-    ) -> Self {
-        let seen = seen_after(segments, &earlier, seq);
-        Self { matrix, seen }
-    }
-}
-
-/// `[batch, seq, heads · dim]` to `[batch, heads, seq, dim]`.
-pub(super) fn to_heads(x: Tensor<3>, heads: usize) -> Tensor<4> {
-    let [batch, seq, width] = x.dims();
-    x.reshape([batch, seq, heads, width / heads]).swap_dims(1, 2)
-}
-
-/// `[batch, heads, seq, dim]` to `[batch, seq, heads · dim]`.
-pub(super) fn from_heads(x: Tensor<4>) -> Tensor<3> {
-    let [batch, heads, seq, dim] = x.dims();
-    x.swap_dims(1, 2).reshape([batch, seq, heads * dim])
-}
-
-/// A projection without bias that starts from a normal distribution of deviation 0.02.
-pub(super) fn narrow_linear(from: usize, to: usize, device: &Device) -> Linear {
-    let initializer = Initializer::Normal { mean: 0.0, std: 0.02 };
-    LinearConfig::new(from, to).with_bias(false).with_initializer(initializer).init(device)
-}
-
 impl LinearAttentionConfig {
     /// Dimensions of a head's queries and keys before the feature map.
     pub fn key_dim(&self) -> usize {
@@ -251,7 +195,7 @@ impl LinearAttention {
         ]
     }
 
-    fn mix(&self, x: Tensor<3>, segments: Option<&Segments>, state: MatrixState) -> (Tensor<3>, MatrixState) {
+    fn mix(&self, x: Tensor<3>, segments: Option<&Segments>, state: MatrixState) -> (Tensor<3>, Tensor<4>) {
         let [batch, seq, _] = x.dims();
         let LinearAttentionConfig { n_heads, feature_map, normalization, chunk_size, .. } = self.config;
         let q = feature_map.apply(to_heads(apply_linear(&self.q_proj, x.clone()), n_heads));
@@ -277,38 +221,8 @@ impl LinearAttention {
             let sum = o.clone().narrow(3, value_dim, 1);
             o = o.narrow(3, 0, value_dim) / (sum + 1e-6);
         }
-        (apply_linear(&self.o_proj, from_heads(o)), MatrixState::advanced(matrix, state.seen, seq, segments))
+        (apply_linear(&self.o_proj, from_heads(o)), matrix)
     }
 }
 
-impl SequenceMixer for LinearAttention {
-    type State = MatrixState;
-
-    fn init_state(&self, batch: usize, device: &Device) -> MatrixState {
-        MatrixState::new(self.state_dims(batch), &self.v_proj, device)
-    }
-
-    fn forward(
-        &self,
-        x: Tensor<3>,
-        segments: Option<&Segments>,
-        state: Option<MatrixState>,
-    ) -> (Tensor<3>, MatrixState) {
-        let [batch, _, _] = x.dims();
-        assert_shape!(x, [_, _, self.config.d_model]);
-        let state = state.unwrap_or_else(|| self.init_state(batch, &x.device()));
-        let [batch, heads, key_dim, value_dim] = self.state_dims(batch);
-        let matrix = &state.matrix;
-        assert_shape!(matrix, [batch, heads, key_dim, value_dim]);
-        Segments::aligned(x, segments, |x, segments| self.mix(x, segments, state))
-    }
-
-    fn step(&self, x: Tensor<2>, state: MatrixState) -> (Tensor<2>, MatrixState) {
-        let (y, state) = self.forward(x.unsqueeze_dim(1), None, Some(state));
-        (y.squeeze_dim(1), state)
-    }
-
-    fn state_growth(&self) -> StateGrowth {
-        StateGrowth::Constant
-    }
-}
+matrix_mixer!(LinearAttention);

@@ -179,6 +179,17 @@ pub(super) fn check_sizes(mixer: &str, sizes: &[(&str, usize)]) -> Result<()> {
     Ok(())
 }
 
+/// No size is so large that a product of two could overflow.
+pub(super) fn check_largest(mixer: &str, sizes: &[(&str, usize)]) -> Result<()> {
+    const LARGEST: usize = 1 << 20;
+    match sizes.iter().find(|(_, size)| *size > LARGEST) {
+        Some((name, size)) => {
+            Err(Error::Config(format!("{mixer}: {name} must be at most {LARGEST}, got {size}")))
+        }
+        None => Ok(()),
+    }
+}
+
 pub(super) fn check_dt(mixer: &str, min: f64, max: f64) -> Result<()> {
     if min > 0.0 && min <= max && max <= LARGEST_DT {
         return Ok(());

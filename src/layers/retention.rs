@@ -3,11 +3,12 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::Linear;
-use burn::tensor::{Device, Tensor, TensorData, assert_shape};
+use burn::tensor::{Device, Tensor, TensorData};
 
-use super::linear_attention::{MatrixState, from_heads, narrow_linear, to_heads};
+use super::heads::{from_heads, to_heads};
 use super::mamba::check_sizes;
-use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
+use super::matrix_state::{MatrixState, matrix_mixer, narrow_linear};
+use super::mixer::{BuildMixer, expect_valid};
 use crate::ops::{
     Implementation, Position, Rope, RopePairs, ScalarDecayInputs, Segments, apply_linear, scalar_decay, silu,
 };
@@ -124,7 +125,11 @@ impl Retention {
         self.config.d_model / self.config.n_heads
     }
 
-    fn mix(&self, x: Tensor<3>, segments: Option<&Segments>, state: MatrixState) -> (Tensor<3>, MatrixState) {
+    fn state_dims(&self, batch: usize) -> [usize; 4] {
+        [batch, self.config.n_heads, self.head_dim(), self.head_dim()]
+    }
+
+    fn mix(&self, x: Tensor<3>, segments: Option<&Segments>, state: MatrixState) -> (Tensor<3>, Tensor<4>) {
         let [_, seq, _] = x.dims();
         let n_heads = self.config.n_heads;
         let positions = super::positions::positions(segments, &state.seen, seq);
@@ -142,39 +147,8 @@ impl Retention {
         let (o, matrix) = scalar_decay(inputs, Implementation::Auto);
         let mean_square = o.clone().square().mean_dim(3);
         let normed = from_heads(o / (mean_square + self.config.norm_epsilon).sqrt());
-        let y = apply_linear(&self.o_proj, silu(apply_linear(&self.g_proj, x)) * normed);
-        (y, MatrixState::advanced(matrix, state.seen, seq, segments))
+        (apply_linear(&self.o_proj, silu(apply_linear(&self.g_proj, x)) * normed), matrix)
     }
 }
 
-impl SequenceMixer for Retention {
-    type State = MatrixState;
-
-    fn init_state(&self, batch: usize, device: &Device) -> MatrixState {
-        let head_dim = self.head_dim();
-        MatrixState::new([batch, self.config.n_heads, head_dim, head_dim], &self.v_proj, device)
-    }
-
-    fn forward(
-        &self,
-        x: Tensor<3>,
-        segments: Option<&Segments>,
-        state: Option<MatrixState>,
-    ) -> (Tensor<3>, MatrixState) {
-        let [batch, _, _] = x.dims();
-        assert_shape!(x, [_, _, self.config.d_model]);
-        let state = state.unwrap_or_else(|| self.init_state(batch, &x.device()));
-        let (matrix, heads, head_dim) = (&state.matrix, self.config.n_heads, self.head_dim());
-        assert_shape!(matrix, [batch, heads, head_dim, head_dim]);
-        Segments::aligned(x, segments, |x, segments| self.mix(x, segments, state))
-    }
-
-    fn step(&self, x: Tensor<2>, state: MatrixState) -> (Tensor<2>, MatrixState) {
-        let (y, state) = self.forward(x.unsqueeze_dim(1), None, Some(state));
-        (y.squeeze_dim(1), state)
-    }
-
-    fn state_growth(&self) -> StateGrowth {
-        StateGrowth::Constant
-    }
-}
+matrix_mixer!(Retention);

@@ -20,6 +20,7 @@ mod positions;
 mod scalar_decay;
 mod segments;
 mod selective_scan;
+mod vector_decay;
 
 pub use crate::kernels::Implementation;
 pub use activation::{gelu, rms_norm, sigmoid, silu, softplus};
@@ -36,3 +37,4 @@ pub use scalar_decay::{ScalarDecayInputs, scalar_decay, scalar_decay_reference};
 pub use segments::Segments;
 pub(crate) use segments::rotate_rows;
 pub use selective_scan::{SelectiveScanInputs, selective_scan, selective_scan_reference};
+pub use vector_decay::{VectorDecayInputs, vector_decay, vector_decay_reference};

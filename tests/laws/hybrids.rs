@@ -1,6 +1,6 @@
 use burn_sequence::layers::{
-    AttentionConfig, GatedDeltaNetConfig, LinearAttentionConfig, LstmConfig, Mamba2Config, MambaConfig,
-    MinGruConfig, MixerConfig, ParallelConfig, RetentionConfig, RgLruConfig, S4dConfig,
+    AttentionConfig, GatedDeltaNetConfig, GlaConfig, LinearAttentionConfig, LstmConfig, Mamba2Config,
+    MambaConfig, MinGruConfig, MixerConfig, ParallelConfig, RetentionConfig, RgLruConfig, S4dConfig,
 };
 use burn_sequence::models::{
     BackboneConfig, BlockConfig, FeedForwardConfig, HiddenWidth, NormConfig, Residual,
@@ -77,4 +77,7 @@ subjects! { check_hybrid_law; BackboneConfig;
     s4d_then_min_gru: backbone()
         .with_layer(block(S4dConfig::new(D_MODEL).with_d_state(4)))
         .with_layer(block(MinGruConfig::new(D_MODEL)));
+    gla_then_window: backbone()
+        .with_layer(block(GlaConfig::new(D_MODEL).with_n_heads(2).with_chunk_size(16)).with_feed_forward(swiglu()))
+        .with_layer(block(attention().with_window(Some(5))));
 }

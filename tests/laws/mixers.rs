@@ -1,5 +1,5 @@
 use burn_sequence::layers::{
-    AttentionConfig, BuildMixer, DeltaNetConfig, Discretization, FeatureMap, GatedDeltaNetConfig,
+    AttentionConfig, BuildMixer, DeltaNetConfig, Discretization, FeatureMap, GatedDeltaNetConfig, GlaConfig,
     LinearAttentionConfig, LstmConfig, Mamba2Config, MambaConfig, MinGruConfig, MixerConfig, Normalization,
     ParallelConfig, RetentionConfig, RgLruConfig, S4dConfig, S4dInit,
 };
@@ -54,6 +54,18 @@ fn s4d_inv_bilinear() -> S4dConfig {
         .with_discretization(Discretization::Bilinear)
 }
 
+/// Decays from all but 1 down to e⁻¹⁵ and less.
+fn gla_short() -> GlaConfig {
+    GlaConfig::new(D_MODEL)
+        .with_n_heads(2)
+        .with_key_dim(Some(5))
+        .with_value_dim(Some(6))
+        .with_gate_rank(3)
+        .with_gate_normalizer(0.05)
+        .with_chunk_size(20)
+        .with_norm_epsilon(1e-4)
+}
+
 fn parallel() -> ParallelConfig<MixerConfig> {
     ParallelConfig {
         d_model: D_MODEL,
@@ -78,6 +90,8 @@ subjects! { check_law; MixerConfig;
     linear_identity: linear(FeatureMap::Identity, Normalization::None);
     linear_taylor: linear(FeatureMap::Taylor, Normalization::Sum);
     retention: RetentionConfig::new(D_MODEL).with_n_heads(4).with_chunk_size(4);
+    gla_default: GlaConfig::new(D_MODEL);
+    gla_short_memory: gla_short();
     delta_net: delta_net();
     delta_net_negative_gate_grouped: delta_net()
         .with_n_v_heads(Some(4))

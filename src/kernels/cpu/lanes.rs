@@ -28,6 +28,16 @@ pub(crate) fn store<F: Real>(lanes: &Lanes<F>, slice: &mut [F]) {
     }
 }
 
+/// A row as vectors, the last filled up with zeros.
+#[inline(always)]
+pub(crate) fn spread<F: Real>(to: &mut [Lanes<F>], row: &[F]) {
+    let (full, rest) = row.as_chunks::<LANES>();
+    to[..full.len()].copy_from_slice(full);
+    if !rest.is_empty() {
+        to[full.len()] = load(rest);
+    }
+}
+
 #[inline(always)]
 pub(crate) fn sum<F: Real>(lanes: &Lanes<F>) -> F {
     let mut quarter = [F::zero(); 8];
@@ -50,6 +60,23 @@ pub(crate) fn times<F: Real>(x: &Lanes<F>, y: &Lanes<F>) -> Lanes<F> {
     product
 }
 
+#[inline(always)]
+pub(crate) fn plus<F: Real>(x: &Lanes<F>, y: &Lanes<F>) -> Lanes<F> {
+    let mut sum = [F::zero(); LANES];
+    for l in 0..LANES {
+        sum[l] = x[l] + y[l];
+    }
+    sum
+}
+
+/// The product, 0 where it is negligible.
+#[inline(always)]
+pub(crate) fn faded<F: Real>(x: &Lanes<F>, y: &Lanes<F>) -> Lanes<F> {
+    let mut product = times(x, y);
+    product.iter_mut().for_each(|value| *value = value.or_nothing());
+    product
+}
+
 /// `x y + z`.
 #[inline(always)]
 pub(crate) fn fma<F: Real, const FMA: bool>(x: &Lanes<F>, y: &Lanes<F>, z: &Lanes<F>) -> Lanes<F> {
@@ -68,4 +95,15 @@ pub(crate) fn fnma<F: Real, const FMA: bool>(x: &Lanes<F>, y: &Lanes<F>, z: &Lan
         rest[l] = F::fma::<FMA>(-x[l], y[l], z[l]);
     }
     rest
+}
+
+/// The inner product of equally long slices, in an order that depends on their length alone.
+#[inline(always)]
+pub(crate) fn dot<F: Real, const FMA: bool>(x: &[F], y: &[F]) -> F {
+    let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+    let mut sums = times(&load(x_rest), &load(y_rest));
+    for (x, y) in xs.iter().zip(ys) {
+        sums = fma::<F, FMA>(x, y, &sums);
+    }
+    sum(&sums)
 }

@@ -16,6 +16,7 @@ pub(crate) mod scalar_decay;
 pub(crate) mod selective_scan;
 mod shared;
 mod tokens;
+pub(crate) mod vector_decay;
 mod vectorised;
 
 use super::real::Real;

@@ -17,7 +17,7 @@ fn errors_point_at_the_character() {
         (
             "2*(mamba, lstm, mambo)",
             "17: unknown mixer \"mambo\"; known: attention, mamba, mamba2, \
-             linear_attention, retention, delta_net, gated_delta_net, rg_lru, min_gru, s4d, lstm, parallel",
+             linear_attention, retention, gla, delta_net, gated_delta_net, rg_lru, min_gru, s4d, lstm, parallel",
         ),
         ("attention(n_heads=6)", "1: attention: n_heads (6) must divide d_model (128)"),
         ("lstm, mamba | attention(n_heads=6)", "15: attention: n_heads (6) must divide d_model (128)"),
@@ -75,7 +75,7 @@ fn errors_point_at_the_character() {
         (
             "lstm, λ",
             "7: unknown mixer \"λ\"; known: attention, mamba, mamba2, linear_attention, retention, \
-             delta_net, gated_delta_net, rg_lru, min_gru, s4d, lstm, parallel",
+             gla, delta_net, gated_delta_net, rg_lru, min_gru, s4d, lstm, parallel",
         ),
         ("2*(lstm,\u{a0}→)", "10: expected a layer, found \"→\""),
     ] {

@@ -29,7 +29,7 @@ pub(super) fn backward<F: Real>(
     grad: &[F],
 ) -> Vec<Vec<F>> {
     let [q, k, v] = [0, 1, 2].map(|input| inputs[input].data);
-    let Shape { batch, seq, keys, n_heads, n_kv_heads, head_dim, value_dim } = shape;
+    let Shape { batch, keys, n_heads, n_kv_heads, head_dim, value_dim, .. } = shape;
     let keys_across = Transposed::new(k, [batch, keys, n_kv_heads, head_dim]);
     let values_across = Transposed::new(v, [batch, keys, n_kv_heads, value_dim]);
     let mut dq = vec![F::zero(); q.len()];
