@@ -10,13 +10,14 @@ mod diagonal_scan;
 mod linear;
 mod scalar_decay;
 mod selective_scan;
+mod vector_decay;
 
 pub use arguments::{Arguments, Input, uniform};
 
 use burn::tensor::Tensor;
 
 /// Every op there is.
-pub static OPS: [Op; 7] = [
+pub static OPS: [Op; 8] = [
     attention::OP,
     causal_conv::OP,
     delta_rule::OP,
@@ -24,6 +25,7 @@ pub static OPS: [Op; 7] = [
     linear::OP,
     scalar_decay::OP,
     selective_scan::OP,
+    vector_decay::OP,
 ];
 
 /// An op, ready to run on random inputs or on given ones.
