@@ -195,7 +195,7 @@ pub(super) fn check_dt(mixer: &str, min: f64, max: f64) -> Result<()> {
         return Ok(());
     }
     let range = format!("0 < dt_min ≤ dt_max ≤ {LARGEST_DT}");
-    Err(Error::Config(format!("{mixer}: {range} is needed, got dt_min {min}, dt_max {max}")))
+    Err(Error::Config(format!("{mixer}: {range} is needed, got dt_min {min:?}, dt_max {max:?}")))
 }
 
 impl Mamba {

@@ -71,7 +71,7 @@ fn canonical_texts_print_as_they_are() {
         "linear_attention(feature_map=identity, normalization=none)",
         "retention(norm_epsilon=1e-7)",
         "rg_lru(d_rnn=192, n_heads=4), min_gru(expand=2)",
-        "s4d(init=inv, discretization=bilinear)",
+        "s4d(discretization=bilinear, init=inv)",
         "parallel(branches=[lstm(d_model=128)])",
         "10000*lstm",
         "5000*(lstm, mamba)",
