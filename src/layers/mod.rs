@@ -54,6 +54,7 @@ crate::mixers! {
         Mamba2(Mamba2Config, Mamba2, ConvState<4>),
         LinearAttention(LinearAttentionConfig, LinearAttention, MatrixState),
         Retention(RetentionConfig, Retention, MatrixState),
+        Gla(GlaConfig, Gla, MatrixState),
         DeltaNet(DeltaNetConfig, DeltaNet, ConvState<4>),
         GatedDeltaNet(GatedDeltaNetConfig, GatedDeltaNet, ConvState<4>),
         RgLru(RgLruConfig, RgLru, RgLruState),
