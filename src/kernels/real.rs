@@ -14,6 +14,19 @@ pub(crate) trait Real:
     /// place of an `f32`, four of an `f64`. Arguments beyond the range saturate to 0 and to a huge number.
     fn fast_exp<const FMA: bool>(x: Self) -> Self;
 
+    /// What is smaller counts as nothing where factors pile up: their product would soon be no normal number, and
+    /// processors take a hundred times longer over those.
+    #[inline(always)]
+    fn negligible() -> Self {
+        Self::min_positive_value() / Self::epsilon()
+    }
+
+    /// The number, or 0 where it is [`negligible`](Self::negligible).
+    #[inline(always)]
+    fn or_nothing(self) -> Self {
+        if self.abs() < Self::negligible() { Self::zero() } else { self }
+    }
+
     /// The error function, to about the type's precision.
     fn erf<const FMA: bool>(x: Self) -> Self;
 
