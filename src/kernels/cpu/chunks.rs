@@ -138,17 +138,17 @@ impl<F: Real> Work for Weigh<'_, F> {
         for (i, row) in within.chunks_exact_mut(len).enumerate() {
             let at = sums[i];
             for (decay, &sum) in row[..=i].iter_mut().zip(sums) {
-                *decay = F::fast_exp::<FMA>(at - sum);
+                *decay = F::fast_exp::<FMA>(at - sum).or_nothing();
             }
             row[i + 1..].fill(F::zero());
         }
         for (to_end, &before) in to_end.iter_mut().zip(sums) {
-            *to_end = F::fast_exp::<FMA>(sum - before);
+            *to_end = F::fast_exp::<FMA>(sum - before).or_nothing();
         }
         for value in from_state.iter_mut() {
-            *value = F::fast_exp::<FMA>(*value);
+            *value = F::fast_exp::<FMA>(*value).or_nothing();
         }
-        let mut through = F::fast_exp::<FMA>(sum);
+        let mut through = F::fast_exp::<FMA>(sum).or_nothing();
         if let Some(documents) = self.documents {
             let before = documents[self.start.saturating_sub(1)];
             let inside = &documents[self.start..self.start + len];

@@ -138,7 +138,7 @@ impl HostOp for ScalarDecay {
                         // SAFETY: the outputs of a head belong to its task.
                         unsafe { out.at(values.start + t * values.rows, value_dim) }.copy_from_slice(o);
                     }
-                    state.iter_mut().for_each(|value| *value = *value * through);
+                    state.iter_mut().for_each(|value| *value = (*value * through).or_nothing());
                     Scratch::scale(scaled, k, keys, key_dim, &to_end[..len]);
                     gemm(
                         [key_dim, value_dim, len],
@@ -231,7 +231,7 @@ impl HostOp for ScalarDecay {
                             d_sums[t] += from_state[t] * dot(d_row, &q[q_row..q_row + key_dim]);
                             add_scaled(&mut chunk_dq[t * key_dim..(t + 1) * key_dim], d_row, from_state[t]);
                         }
-                        ds.iter_mut().for_each(|value| *value = *value * through);
+                        ds.iter_mut().for_each(|value| *value = (*value * through).or_nothing());
                         Scratch::scale(scaled, q, keys, key_dim, &from_state[..len]);
                         gemm(
                             [key_dim, value_dim, len],

@@ -1,6 +1,6 @@
 use rayon::prelude::*;
 
-use super::forward::ScaleRows;
+use super::forward::{Fade, ScaleRows};
 use super::{Chunk, Place, below, layouts, subtract_rows};
 use crate::kernels::cpu::chunks::{Chunks, Shape, Within};
 use crate::kernels::cpu::gemm::gemm;
@@ -227,7 +227,7 @@ impl<F: Real> Work for Ends<'_, F> {
     #[inline(always)]
     fn run<const FMA: bool>(self) {
         let mut d_total = self.through * dot::<F, FMA>(self.before, self.d_state);
-        self.d_state.iter_mut().for_each(|value| *value = *value * self.through);
+        Fade { state: self.d_state, through: self.through }.run::<FMA>();
         let rows = self.d_keys.chunks_exact(self.width).zip(self.k.chunks_exact(self.width));
         let rows = rows.zip(self.d_k.chunks_exact_mut(self.width));
         for (t, (((d_key, k), d_k), &to_end)) in rows.zip(self.to_end).enumerate() {

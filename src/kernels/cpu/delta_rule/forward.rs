@@ -56,7 +56,7 @@ pub(super) fn forward<F: Real>(
                 let keys = below(of_keys, len);
                 let rows = &mut stacked[keys.start..];
                 vectorised(ScaleRows { rows, width: key_dim, factors: &decays.to_end[..len] });
-                state.iter_mut().for_each(|value| *value = *value * through);
+                vectorised(Fade { state, through });
                 gemm(
                     [key_dim, value_dim, len],
                     (state, of_values),
@@ -86,5 +86,20 @@ impl<F: Real> Work for ScaleRows<'_, F> {
         for (row, &factor) in self.rows.chunks_exact_mut(self.width).zip(self.factors) {
             row.iter_mut().for_each(|value| *value = *value * factor);
         }
+    }
+}
+
+/// A state, or its gradient, times the decay through a chunk.
+pub(super) struct Fade<'a, F> {
+    pub(super) state: &'a mut [F],
+    pub(super) through: F,
+}
+
+impl<F: Real> Work for Fade<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        self.state.iter_mut().for_each(|value| *value = (*value * self.through).or_nothing());
     }
 }
