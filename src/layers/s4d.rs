@@ -146,7 +146,7 @@ impl BuildMixer for S4dConfig {
     fn check(&self) -> Result<()> {
         check_sizes("s4d", &[("d_model", self.d_model), ("d_state", self.d_state)])?;
         check_dt("s4d", self.dt_min, self.dt_max)?;
-        if self.d_state % 2 != 0 {
+        if !self.d_state.is_multiple_of(2) {
             let problem =
                 format!("s4d: d_state must be even, half of it complex states, got {}", self.d_state);
             return Err(Error::Config(problem));

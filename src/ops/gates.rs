@@ -11,6 +11,7 @@ use super::activation::{sigmoid, softplus};
 /// The gates of the recurrences that have a fused [`diagonal_scan`](super::diagonal_scan), and
 /// [`Given`](Self::Given) for all others.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "made once a call, of tensors that are large in any case")]
 pub enum Gates {
     /// Computed elsewhere. The decay is a logarithm, because that is what gates have: `ln σ(x) = −softplus(−x)`.
     Given {
