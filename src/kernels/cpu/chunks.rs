@@ -129,10 +129,10 @@ impl<F: Real> Work for Weigh<'_, F> {
         let (within, from_state, to_end) =
             (&mut within[..len * len], &mut from_state[..len], &mut to_end[..len]);
         let mut sum = F::zero();
-        for i in 0..len {
-            let log = self.log_decay[(self.row * self.shape.seq + self.start + i) * heads + self.head];
+        for (t, sum_to) in from_state.iter_mut().enumerate() {
+            let log = self.log_decay[(self.row * self.shape.seq + self.start + t) * heads + self.head];
             sum += if log < self.least { self.least } else { log };
-            from_state[i] = sum;
+            *sum_to = sum;
         }
         let sums = &*from_state;
         for (i, row) in within.chunks_exact_mut(len).enumerate() {
