@@ -4,6 +4,8 @@
 
 #[path = "goldens/golden.rs"]
 mod golden;
+#[path = "ops/has_f64.rs"]
+mod has_f64;
 
 #[path = "goldens/attention.rs"]
 mod attention;

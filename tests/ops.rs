@@ -1,6 +1,8 @@
 //! Fused = portable = reference, in value and gradient, for every op.
 #![recursion_limit = "256"]
 
+#[path = "ops/has_f64.rs"]
+mod has_f64;
 #[path = "ops/support.rs"]
 mod support;
 

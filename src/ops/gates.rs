@@ -117,9 +117,20 @@ fn first_tokens(x: &Tensor<3>, begins: &[bool], segments: Option<&Segments>) -> 
 
 /// `√(1 − e^(2x))` for x not above 0, with a derivative of the square root of at most 1000.
 fn sqrt_of_rest(x: Tensor<3>) -> Tensor<3> {
-    // 1 − e^(2x) loses its digits near 0; this does not.
-    let rest = x.clone().neg().tanh() * ((x * 2.0).exp() + 1.0);
+    let rest = one_less_exp(x * 2.0);
     let slope = (rest.clone().detach() * 4.0).clamp_min(1e-6).sqrt().recip();
     let line = rest.clone() * slope;
     line.clone() + (rest.sqrt() - line).detach()
+}
+
+/// `1 − eˣ` for x not above 0, with all its digits near 0, where a difference loses them.
+///
+/// A series there: `tanh`, which would do on a CPU, is itself such a difference on GPUs.
+fn one_less_exp(x: Tensor<3>) -> Tensor<3> {
+    let far = x.clone().lower_scalar(-0.5);
+    let near = x.clone().clamp_min(-0.5);
+    // 1 + x/2 (1 + x/3 (1 + …)): what is left out is below 4e-14.
+    // Products, not quotients: the gradient of a quotient by a number is rounded to f32.
+    let sum = (2..=14).rev().fold(near.ones_like(), |sum, n| sum * near.clone() * f64::from(n).recip() + 1.0);
+    (near.neg() * sum).mask_where(far, x.exp().neg() + 1.0)
 }

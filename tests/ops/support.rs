@@ -2,14 +2,11 @@
 
 use burn::tensor::{DType, Device, Distribution, Gradients, Tensor, TensorData};
 
+pub use crate::has_f64::has_f64;
+
 /// The device under test, `BURN_DEVICE`'s, with gradients.
 pub fn device() -> Device {
     Device::default().autodiff()
-}
-
-/// Whether the device computes in f64.
-pub fn has_f64() -> bool {
-    Device::default().supports_dtype(DType::F64)
 }
 
 /// Uniform on [low, high), tracked.
