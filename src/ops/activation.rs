@@ -1,7 +1,7 @@
 //! Activations and normalisation, fused on the CPU: between the mixers they take more time than the mixers.
 
 use burn::tensor::activation::relu;
-use burn::tensor::{Tensor, assert_shape};
+use burn::tensor::{DType, Tensor, assert_shape};
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 use crate::kernels::Implementation;
@@ -40,7 +40,21 @@ pub fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     if Implementation::Auto.is_fused(&x) {
         return elementwise(x, crate::kernels::cpu::elementwise::Elementwise::Softplus);
     }
-    relu(x.clone()) + x.abs().neg().exp().log1p()
+    let at = x.clone().detach();
+    let value = relu(at.clone()) + ln_1p_unit(at.clone().abs().neg().exp());
+    (x - at.clone()) * burn::tensor::activation::sigmoid(at) + value
+}
+
+/// `ln(1 + x)` for x in [0, 1], as 2 artanh(x / (2 + x)): a GPU's logarithm near 1 has few digits.
+fn ln_1p_unit<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let highest = if x.dtype() == DType::F64 { 35 } else { 17 };
+    let s = x.clone() / (x + 2.0);
+    let square = s.clone().square();
+    let series =
+        (1..highest).step_by(2).rev().fold(square.zeros_like() + f64::from(highest).recip(), |sum, odd| {
+            sum * square.clone() + f64::from(odd).recip()
+        });
+    s * series * 2.0
 }
 
 /// `x / √(mean(x²) + ε) ⊙ gamma` over the last axis, `x [.., width]`, `gamma [width]` (arXiv 1910.07467, equation 4).
