@@ -133,6 +133,7 @@ impl<F: Real> Transposed<F> {
 fn blocks(seen: std::ops::Range<usize>) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> {
     (seen.start / KEYS..seen.end.div_ceil(KEYS))
         .map(move |block| (block, seen.start.max(block * KEYS)..seen.end.min((block + 1) * KEYS)))
+        .filter(|(_, part)| !part.is_empty())
 }
 
 impl Attention {
