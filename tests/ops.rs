@@ -20,6 +20,8 @@ mod delta_rule;
 mod diagonal_scan;
 #[path = "ops/linear.rs"]
 mod linear;
+#[path = "ops/norm.rs"]
+mod norm;
 #[path = "ops/scalar_decay.rs"]
 mod scalar_decay;
 #[path = "ops/selective_scan.rs"]

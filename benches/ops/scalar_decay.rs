@@ -15,7 +15,17 @@ pub const OP: Op = Op {
         let ([batch, _, _, key_dim], [_, heads, _, value_dim]) = (k.dims(), v.dims());
         let state = Tensor::zeros([batch, heads, key_dim, value_dim], (&v.device(), v.dtype()));
         let log_decay = Some(x.get::<3>("log_decay").swap_dims(1, 2));
-        let inputs = ScalarDecayInputs { q, k, v, log_decay, state, segments: None, chunk_size: 64 };
+        let inputs = ScalarDecayInputs {
+            q,
+            k,
+            v,
+            log_decay,
+            dt: None,
+            d: None,
+            state,
+            segments: None,
+            chunk_size: 64,
+        };
         scalar_decay(inputs, Implementation::Auto).0.swap_dims(1, 2)
     },
 };

@@ -20,7 +20,7 @@ pub const OP: Op = Op {
         let ([batch, _, d_inner], [_, d_state]) = (u.dims(), a.dims());
         let state = Tensor::zeros([batch, d_inner, d_state], (&u.device(), u.dtype()));
         let (delta, b, c) = (x.get("delta"), x.get("b"), x.get("c"));
-        let inputs = SelectiveScanInputs { u, delta, a, b, c, state, segments: None };
+        let inputs = SelectiveScanInputs { u, delta, a, b, c, d: None, z: None, state, segments: None };
         selective_scan(inputs, Implementation::Auto).0.unsqueeze()
     },
 };

@@ -246,7 +246,7 @@ mod autodiff {
     }
 
     /// Inputs of the operation that has most; others name their first input again, and give it no second gradient.
-    const PARENTS: usize = 6;
+    const PARENTS: usize = 8;
 
     #[derive(Debug)]
     struct Step(Arc<dyn AnyOp>);

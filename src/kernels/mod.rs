@@ -2,16 +2,18 @@
 //!
 //! An operation implements [`host::HostOp`] once, generically over `f32` and `f64`; [`host`] makes it an
 //! operation of both CPU backends and of their autodiff wrappers. Nothing above this module knows slices,
-//! and nothing outside it is `unsafe`.
+//! and nothing outside it is `unsafe`. [`gpu`] holds kernels for GPUs.
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod cpu;
+#[cfg(feature = "wgpu")]
+pub(crate) mod gpu;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod host;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod real;
 
-#[cfg(any(feature = "flex", feature = "ndarray"))]
+#[cfg(any(feature = "flex", feature = "ndarray", feature = "wgpu"))]
 use burn::tensor::{DType, Tensor};
 
 /// Which implementation of an op runs.
@@ -32,6 +34,18 @@ impl Implementation {
     /// Whether the fused host kernels serve this tensor.
     pub(crate) fn is_fused<const D: usize>(self, tensor: &Tensor<D>) -> bool {
         self == Self::Auto && matches!(tensor.dtype(), DType::F32 | DType::F64) && on_host(tensor)
+    }
+}
+
+#[cfg(feature = "wgpu")]
+impl Implementation {
+    /// Whether the fused GPU kernels serve this tensor: they have no gradients.
+    pub(crate) fn is_fused_on_gpu<const D: usize>(self, tensor: &Tensor<D>) -> bool {
+        use burn::backend::DispatchDevice;
+        let device = tensor.device();
+        self == Self::Auto
+            && tensor.dtype() == DType::F32
+            && matches!(device.as_dispatch(), DispatchDevice::Cube(_))
     }
 }
 

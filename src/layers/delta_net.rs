@@ -6,13 +6,12 @@ use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, assert_shape};
 
 use super::conv_state::{ConvState, ConvStateDims};
-use super::heads::to_heads;
+use super::heads::{gated_heads, to_heads};
 use super::mamba::{check_sizes, conv_initializer};
 use super::matrix_state::narrow_linear;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use crate::ops::{
     DeltaRuleInputs, Implementation, Segments, apply_linear, causal_conv_silu, delta_rule, rms_norm, sigmoid,
-    silu,
 };
 use crate::{Error, Result};
 
@@ -250,11 +249,11 @@ impl DeltaNet {
             chunk_size: config.chunk_size,
         };
         let (o, recurrent) = delta_rule(inputs, Implementation::Auto);
-        let o = rms_norm(o.swap_dims(1, 2), self.norm_weight.val(), config.norm_epsilon);
-        let mut y = o.reshape([batch, seq, values]);
-        if let Some(g_proj) = &self.g_proj {
-            y = y * silu(apply_linear(g_proj, x));
-        }
+        let (weight, epsilon) = (self.norm_weight.val(), config.norm_epsilon);
+        let y = match &self.g_proj {
+            Some(g_proj) => gated_heads(o, apply_linear(g_proj, x), weight, epsilon),
+            None => rms_norm(o.swap_dims(1, 2), weight, epsilon).reshape([batch, seq, values]),
+        };
         (apply_linear(&self.o_proj, y), ConvState { conv, recurrent })
     }
 }

@@ -5,13 +5,11 @@ use burn::module::{Initializer, Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 
-use super::heads::to_heads;
+use super::heads::{gated_heads, to_heads};
 use super::mamba::{check_largest, check_sizes};
 use super::matrix_state::{MatrixState, matrix_mixer, narrow_linear};
 use super::mixer::{BuildMixer, expect_valid};
-use crate::ops::{
-    Implementation, Segments, VectorDecayInputs, apply_linear, rms_norm, silu, softplus, vector_decay,
-};
+use crate::ops::{Implementation, Segments, VectorDecayInputs, apply_linear, softplus, vector_decay};
 use crate::{Error, Result};
 
 /// Configuration of [`Gla`].
@@ -177,9 +175,9 @@ impl Gla {
             chunk_size,
         };
         let (o, matrix) = vector_decay(inputs, Implementation::Auto);
-        let gate = silu(apply_linear(&self.g_proj, x));
-        let normed = rms_norm(o.swap_dims(1, 2), self.norm_weight.val(), norm_epsilon).reshape(gate.dims());
-        (apply_linear(&self.o_proj, gate * normed), matrix)
+        let gate = apply_linear(&self.g_proj, x);
+        let y = gated_heads(o, gate, self.norm_weight.val(), norm_epsilon);
+        (apply_linear(&self.o_proj, y), matrix)
     }
 }
 

@@ -212,6 +212,8 @@ impl LinearAttention {
             k,
             v,
             log_decay: None,
+            dt: None,
+            d: None,
             state: state.matrix,
             segments: segments.cloned(),
             chunk_size,

@@ -9,7 +9,7 @@ use super::conv_state::{ConvState, ConvStateDims};
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use crate::ops::{
     Implementation, Segments, SelectiveScanInputs, apply_linear, apply_linear_in_pieces, causal_conv_silu,
-    selective_scan, silu, softplus,
+    selective_scan, softplus,
 };
 use crate::{Error, Result};
 
@@ -229,16 +229,17 @@ impl Mamba {
         );
         let [delta, b, c] = apply_linear_in_pieces(&self.x_proj, u.clone(), [dt_rank, d_state, d_state]);
         let inputs = SelectiveScanInputs {
-            u: u.clone(),
+            u,
             delta: softplus(apply_linear(&self.dt_proj, delta)),
             a: self.a_log.val().exp().neg(),
             b,
             c,
+            d: Some(self.d.val()),
+            z: Some(z),
             state: state.recurrent,
             segments: segments.cloned(),
         };
         let (y, recurrent) = selective_scan(inputs, Implementation::Auto);
-        let y = (y + u * self.d.val().unsqueeze()) * silu(z);
         (apply_linear(&self.out_proj, y), ConvState { conv, recurrent })
     }
 }

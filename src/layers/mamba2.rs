@@ -9,8 +9,8 @@ use super::conv_state::{ConvState, ConvStateDims};
 use super::mamba::{check_dt, check_sizes, conv_initializer, dt_bias};
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use crate::ops::{
-    Implementation, ScalarDecayInputs, Segments, apply_linear, apply_linear_in_pieces, causal_conv_silu,
-    rms_norm, scalar_decay, silu, softplus,
+    GatedNormOptions, Implementation, ScalarDecayInputs, Segments, apply_linear, apply_linear_in_pieces,
+    causal_conv_silu, gated_rms_norm, scalar_decay, softplus,
 };
 use crate::{Error, Result};
 
@@ -213,30 +213,23 @@ impl Mamba2 {
         let inputs = ScalarDecayInputs {
             q: per_group(c),
             k: per_group(b),
-            v: (x.clone() * dt.unsqueeze_dim(3)).swap_dims(1, 2),
+            v: x.swap_dims(1, 2),
             log_decay: Some(log_decay.swap_dims(1, 2)),
+            dt: Some(dt.swap_dims(1, 2)),
+            d: Some(self.d.val()),
             state: state.recurrent,
             segments: segments.cloned(),
             chunk_size,
         };
         let (y, recurrent) = scalar_decay(inputs, Implementation::Auto);
-        let y = y.swap_dims(1, 2) + x * self.d.val().reshape([1, 1, n_heads, 1]);
-        let y = self.gated_norm(y.reshape([batch, seq, d_inner]), z);
+        let norm = GatedNormOptions {
+            group_size: d_inner / n_groups,
+            norm_before_gate: false,
+            epsilon: self.config.norm_epsilon,
+        };
+        let y = y.swap_dims(1, 2).reshape([batch, seq, d_inner]);
+        let y = gated_rms_norm(y, z, self.norm_weight.val(), norm);
         (apply_linear(&self.out_proj, y), ConvState { conv, recurrent })
-    }
-
-    /// `rms_norm(y ⊙ silu(z))`, each group of channels on its own.
-    fn gated_norm(&self, y: Tensor<3>, z: Tensor<3>) -> Tensor<3> {
-        let epsilon = self.config.norm_epsilon;
-        let y = y * silu(z);
-        if self.config.n_groups == 1 {
-            return rms_norm(y, self.norm_weight.val(), epsilon);
-        }
-        let [batch, seq, d_inner] = y.dims();
-        let y = y.reshape([batch, seq, self.config.n_groups, d_inner / self.config.n_groups]);
-        let mean_square = y.clone().square().mean_dim(3);
-        let normed = y / (mean_square + epsilon).sqrt();
-        normed.reshape([batch, seq, d_inner]) * self.norm_weight.val().unsqueeze()
     }
 }
 

@@ -5,12 +5,12 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::heads::{from_heads, to_heads};
+use super::heads::{gated_heads, to_heads};
 use super::mamba::check_sizes;
 use super::matrix_state::{MatrixState, matrix_mixer, narrow_linear};
 use super::mixer::{BuildMixer, expect_valid};
 use crate::ops::{
-    Implementation, Position, Rope, RopePairs, ScalarDecayInputs, Segments, apply_linear, scalar_decay, silu,
+    Implementation, Position, Rope, RopePairs, ScalarDecayInputs, Segments, apply_linear, scalar_decay,
 };
 use crate::{Error, Result};
 
@@ -140,14 +140,16 @@ impl Retention {
             k: turned(apply_linear(&self.k_proj, x.clone())),
             v: to_heads(apply_linear(&self.v_proj, x.clone()), n_heads),
             log_decay: Some(Tensor::from_data(log_decay, (&x.device(), x.dtype()))),
+            dt: None,
+            d: None,
             state: state.matrix,
             segments: segments.cloned(),
             chunk_size: self.config.chunk_size,
         };
         let (o, matrix) = scalar_decay(inputs, Implementation::Auto);
-        let mean_square = o.clone().square().mean_dim(3);
-        let normed = from_heads(o / (mean_square + self.config.norm_epsilon).sqrt());
-        (apply_linear(&self.o_proj, silu(apply_linear(&self.g_proj, x)) * normed), matrix)
+        let weight = Tensor::ones([self.head_dim()], (&o.device(), o.dtype()));
+        let y = gated_heads(o, apply_linear(&self.g_proj, x), weight, self.config.norm_epsilon);
+        (apply_linear(&self.o_proj, y), matrix)
     }
 }
 

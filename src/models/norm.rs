@@ -1,11 +1,11 @@
 //! The normalisation of a model.
 
-use burn::module::Module;
-use burn::nn::{LayerNorm, LayerNormConfig, RmsNorm, RmsNormConfig};
+use burn::module::{Initializer, Module, Param};
+use burn::nn::{RmsNorm, RmsNormConfig};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::ops::rms_norm;
+use crate::ops::{layer_norm, rms_norm};
 
 /// Which normalisation a model uses before every mixer and feed-forward, and before its head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,12 +27,27 @@ pub enum Norm {
     Layer(LayerNorm),
 }
 
+/// The parameters of [`layer_norm`]. Burn's own keeps its ε to itself.
+#[derive(Module, Debug)]
+pub struct LayerNorm {
+    /// `[d_model]`: γ, 1 at first.
+    pub gamma: Param<Tensor<1>>,
+    /// `[d_model]`: β, 0 at first.
+    pub beta: Param<Tensor<1>>,
+    /// ε, under the root.
+    pub epsilon: f64,
+}
+
 impl NormConfig {
     /// Builds the layer.
     pub fn init(self, d_model: usize, device: &Device) -> Norm {
         match self {
             Self::Rms => Norm::Rms(RmsNormConfig::new(d_model).init(device)),
-            Self::Layer => Norm::Layer(LayerNormConfig::new(d_model).init(device)),
+            Self::Layer => Norm::Layer(LayerNorm {
+                gamma: Initializer::Ones.init([d_model], device),
+                beta: Initializer::Zeros.init([d_model], device),
+                epsilon: 1e-5,
+            }),
         }
     }
 }
@@ -42,7 +57,7 @@ impl Norm {
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Rms(norm) => rms_norm(x, norm.gamma.val(), norm.epsilon),
-            Self::Layer(norm) => norm.forward(x),
+            Self::Layer(norm) => layer_norm(x, norm.gamma.val(), norm.beta.val(), norm.epsilon),
         }
     }
 }

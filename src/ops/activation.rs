@@ -1,7 +1,7 @@
-//! Activations and normalisation, fused on the CPU: between the mixers they take more time than the mixers.
+//! Activations, fused on the CPU: between the mixers they take more time than the mixers.
 
 use burn::tensor::activation::relu;
-use burn::tensor::{DType, Tensor, assert_shape};
+use burn::tensor::{DType, Tensor};
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 use crate::kernels::Implementation;
@@ -55,26 +55,6 @@ fn ln_1p_unit<const D: usize>(x: Tensor<D>) -> Tensor<D> {
             sum * square.clone() + f64::from(odd).recip()
         });
     s * series * 2.0
-}
-
-/// `x / √(mean(x²) + ε) ⊙ gamma` over the last axis, `x [.., width]`, `gamma [width]` (arXiv 1910.07467, equation 4).
-///
-/// # Panics
-///
-/// If the widths differ.
-pub fn rms_norm<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, epsilon: f64) -> Tensor<D> {
-    let [width] = gamma.dims();
-    assert_shape!(x, [.., width]);
-    #[cfg(any(feature = "flex", feature = "ndarray"))]
-    if Implementation::Auto.is_fused(&x) {
-        use crate::kernels::{cpu, host};
-        let dims = x.dims();
-        let op = cpu::rms_norm::RmsNorm { epsilon };
-        let [y] = host::run(op, vec![x.into(), gamma.into()]);
-        return y.reshape(dims);
-    }
-    let mean_square = x.clone().square().mean_dim(D - 1);
-    x / (mean_square + epsilon).sqrt() * gamma.unsqueeze()
 }
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]

@@ -9,7 +9,7 @@ use crate::kernels::Implementation;
 /// What a [`scalar_decay`] runs on.
 ///
 /// One recurrence for linear attention (no decay), retention (a fixed decay for each head) and state-space
-/// duality (`log_decay = Δ A`, `k = Δ B`, `q = C`, `v = x`).
+/// duality (`log_decay = Δ A`, `dt = Δ`, `k = B`, `q = C`, `v = x`).
 #[derive(Clone, Debug)]
 pub struct ScalarDecayInputs {
     /// `[batch, groups, seq, key_dim]`: where a token reads; `groups` divides `heads`, and head `h` reads group
@@ -22,6 +22,10 @@ pub struct ScalarDecayInputs {
     /// `[batch, heads, seq]`, or with 1 for `batch` and `seq`: the logarithm of the decay, not positive; `None`:
     /// nothing decays.
     pub log_decay: Option<Tensor<3>>,
+    /// `[batch, heads, seq]`: how much of `v` is written; `None`: all of it.
+    pub dt: Option<Tensor<3>>,
+    /// `[heads]`: how much of `v` is said at once, past the state; `None`: nothing.
+    pub d: Option<Tensor<1>>,
     /// `[batch, heads, key_dim, value_dim]`: the state before the first token.
     pub state: Tensor<4>,
     /// Documents and padding; padding on the right only.
@@ -34,13 +38,19 @@ impl ScalarDecayInputs {
     fn check(&self) {
         let [batch, groups, seq, key_dim] = self.q.dims();
         let [_, heads, _, value_dim] = self.v.dims();
-        let Self { q: _, k, v, state, segments, chunk_size, log_decay } = self;
+        let Self { q: _, k, v, state, segments, chunk_size, log_decay, dt, d } = self;
         assert_shape!(k, [batch, groups, seq, key_dim]);
         assert_eq!(heads % groups, 0, "scalar_decay: {groups} groups must divide {heads} heads");
         assert_shape!(v, [batch, heads, seq, value_dim]);
         assert_shape!(state, [batch, heads, key_dim, value_dim]);
         if let Some(log_decay) = log_decay {
             assert_shape!(log_decay, [_, heads, _]);
+        }
+        if let Some(dt) = dt {
+            assert_shape!(dt, [batch, heads, seq]);
+        }
+        if let Some(d) = d {
+            assert_shape!(d, [heads]);
         }
         if let Some(segments) = segments {
             segments.check(batch, seq);
@@ -60,19 +70,24 @@ impl ScalarDecayInputs {
         self
     }
 
-    /// Queries and keys repeated for every head.
-    fn with_a_key_head_each(mut self) -> Self {
+    /// The same without `dt`, without `d`, and with queries and keys repeated for every head; and what `d` adds to the
+    /// output.
+    fn plain(mut self) -> (Self, Option<Tensor<4>>) {
         let [_, heads, _, _] = self.v.dims();
         self.q = for_every_head(self.q, heads);
         self.k = for_every_head(self.k, heads);
-        self
+        let skipped = self.d.take().map(|d| self.v.clone() * d.reshape([1, heads, 1, 1]));
+        if let Some(dt) = self.dt.take() {
+            self.v = self.v * dt.unsqueeze_dim(3);
+        }
+        (self, skipped)
     }
 }
 
 /// Runs the recurrence
 ///
 /// ```text
-/// S_t = a_t S_{t-1} + k_t v_tᵀ        o_t = S_tᵀ q_t        a_t = exp(log_decay_t)
+/// S_t = a_t S_{t-1} + dt_t k_t v_tᵀ        o_t = S_tᵀ q_t + d v_t        a_t = exp(log_decay_t)
 /// ```
 ///
 /// and returns `o [batch, heads, seq, value_dim]` and the last state.
@@ -95,25 +110,34 @@ pub fn scalar_decay(inputs: ScalarDecayInputs, implementation: Implementation) -
         return fused(inputs);
     }
     let _ = implementation;
-    portable(inputs.with_a_key_head_each())
+    let (inputs, skipped) = inputs.plain();
+    let (o, state) = portable(inputs);
+    (add(o, skipped), state)
+}
+
+fn add(o: Tensor<4>, skipped: Option<Tensor<4>>) -> Tensor<4> {
+    skipped.into_iter().fold(o, |o, skipped| o + skipped)
 }
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 fn fused(inputs: ScalarDecayInputs) -> (Tensor<4>, Tensor<4>) {
     use super::chunks::fused::{chunks, outputs, tokens_first};
-    use crate::kernels::{cpu::scalar_decay::ScalarDecay, host};
-    let ScalarDecayInputs { q, k, v, log_decay, state, segments, chunk_size } = inputs;
+    use crate::kernels::cpu::scalar_decay::ScalarDecay;
+    use crate::kernels::host::{self, HostInput};
+    let ScalarDecayInputs { q, k, v, log_decay, dt, d, state, segments, chunk_size } = inputs;
     let [batch, heads, seq, value_dim] = v.dims();
     let [_, _, _, key_dim] = q.dims();
     let log_decay = log_decay.unwrap_or_else(|| Tensor::zeros([batch, heads, seq], (&v.device(), v.dtype())));
-    let op = ScalarDecay(chunks(chunk_size, segments));
-    let arrays =
+    let op = ScalarDecay { chunks: chunks(chunk_size, segments), scaled: dt.is_some(), skips: d.is_some() };
+    let mut arrays =
         vec![tokens_first(q), tokens_first(k), tokens_first(v), tokens_first(log_decay), state.into()];
+    arrays.extend(dt.map(tokens_first));
+    arrays.extend(d.map(HostInput::from));
     outputs(host::run(op, arrays), [batch, heads, seq, value_dim], key_dim)
 }
 
 fn portable(inputs: ScalarDecayInputs) -> (Tensor<4>, Tensor<4>) {
-    let ScalarDecayInputs { q, k, v, log_decay, mut state, segments, chunk_size } = inputs;
+    let ScalarDecayInputs { q, k, v, log_decay, mut state, segments, chunk_size, .. } = inputs;
     let [_, _, seq, _] = q.dims();
     let ids = documents(segments.as_ref(), &q.device());
     let mut outputs = Vec::with_capacity(seq.div_ceil(chunk_size));
@@ -137,7 +161,7 @@ fn portable(inputs: ScalarDecayInputs) -> (Tensor<4>, Tensor<4>) {
 /// If the shapes do not agree.
 pub fn scalar_decay_reference(inputs: ScalarDecayInputs) -> (Tensor<4>, Tensor<4>) {
     inputs.check();
-    let inputs = inputs.without_padding().with_a_key_head_each();
+    let (inputs, skipped) = inputs.without_padding().plain();
     let [_, _, seq, _] = inputs.q.dims();
     let survival =
         inputs.segments.as_ref().map(|segments| segments.survival(&inputs.q.device()).cast(inputs.q.dtype()));
@@ -154,5 +178,5 @@ pub fn scalar_decay_reference(inputs: ScalarDecayInputs) -> (Tensor<4>, Tensor<4
         state = state + at(&inputs.k).swap_dims(2, 3).matmul(at(&inputs.v));
         outputs.push(at(&inputs.q).matmul(state.clone()));
     }
-    (Tensor::cat(outputs, 2), state)
+    (add(Tensor::cat(outputs, 2), skipped), state)
 }

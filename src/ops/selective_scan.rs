@@ -2,8 +2,8 @@
 
 use burn::tensor::{Tensor, assert_shape};
 
-use super::Segments;
 use super::doubling::doubling;
+use super::{Segments, silu};
 use crate::kernels::Implementation;
 
 /// What a [`selective_scan`] runs on.
@@ -21,6 +21,10 @@ pub struct SelectiveScanInputs {
     pub b: Tensor<3>,
     /// `[batch, seq, d_state]`: C, where a token reads.
     pub c: Tensor<3>,
+    /// `[d_inner]`: D, how much of `u` is said at once, past the state; `None`: nothing.
+    pub d: Option<Tensor<1>>,
+    /// `[batch, seq, d_inner]`: the output is multiplied by `silu(z)`; `None`: by nothing.
+    pub z: Option<Tensor<3>>,
     /// `[batch, d_inner, d_state]`: the state before the first token.
     pub state: Tensor<3>,
     /// Documents and padding; padding on the right only.
@@ -35,12 +39,18 @@ impl SelectiveScanInputs {
     }
 
     fn check(&self) {
-        let Self { u: _, delta, a, b, c, state, segments } = self;
+        let Self { u: _, delta, a, b, c, d, z, state, segments } = self;
         let [batch, seq, d_inner, d_state] = self.dims();
         assert_shape!(delta, [batch, seq, d_inner]);
         assert_shape!(a, [d_inner, d_state]);
         assert_shape!(b, [batch, seq, d_state]);
         assert_shape!(c, [batch, seq, d_state]);
+        if let Some(d) = d {
+            assert_shape!(d, [d_inner]);
+        }
+        if let Some(z) = z {
+            assert_shape!(z, [batch, seq, d_inner]);
+        }
         assert_shape!(state, [batch, d_inner, d_state]);
         if let Some(segments) = segments {
             segments.check(batch, seq);
@@ -68,7 +78,7 @@ impl SelectiveScanInputs {
 /// Runs the recurrence
 ///
 /// ```text
-/// h_t = exp(Δ_t A) ⊙ h_{t-1} + (Δ_t u_t) B_tᵀ        y_t = h_t C_t
+/// h_t = exp(Δ_t A) ⊙ h_{t-1} + (Δ_t u_t) B_tᵀ        y_t = (h_t C_t + D ⊙ u_t) ⊙ silu(z_t)
 /// ```
 ///
 /// and returns `y [batch, seq, d_inner]` and the state after the last token, `[batch, d_inner, d_state]`.
@@ -90,8 +100,33 @@ pub fn selective_scan(inputs: SelectiveScanInputs, implementation: Implementatio
     if implementation.is_fused(&inputs.u) {
         return fused(inputs);
     }
+    #[cfg(feature = "wgpu")]
+    if implementation.is_fused_on_gpu(&inputs.u) {
+        return fused_on_gpu(inputs);
+    }
     let _ = implementation;
-    portable(inputs)
+    let around = Around::of(&inputs);
+    let (y, state) = portable(inputs);
+    (around.apply(y), state)
+}
+
+/// What is done to the output of the recurrence.
+struct Around {
+    /// `D ⊙ u`.
+    skipped: Option<Tensor<3>>,
+    z: Option<Tensor<3>>,
+}
+
+impl Around {
+    fn of(inputs: &SelectiveScanInputs) -> Self {
+        let skipped = inputs.d.clone().map(|d| inputs.u.clone() * d.unsqueeze());
+        Self { skipped, z: inputs.z.clone() }
+    }
+
+    fn apply(self, y: Tensor<3>) -> Tensor<3> {
+        let y = self.skipped.into_iter().fold(y, |y, skipped| y + skipped);
+        self.z.into_iter().fold(y, |y, z| y * silu(z))
+    }
 }
 
 /// The recurrence as the paper writes it, a token at a time: slow, and what the other forms are held to.
@@ -101,6 +136,7 @@ pub fn selective_scan(inputs: SelectiveScanInputs, implementation: Implementatio
 /// If the shapes do not agree.
 pub fn selective_scan_reference(inputs: SelectiveScanInputs) -> (Tensor<3>, Tensor<3>) {
     inputs.check();
+    let around = Around::of(&inputs);
     let [_, seq, ..] = inputs.dims();
     let delta = inputs.masked_delta().unsqueeze_dim::<4>(3);
     let decay = (delta.clone() * inputs.a.clone().unsqueeze()).exp();
@@ -111,10 +147,16 @@ pub fn selective_scan_reference(inputs: SelectiveScanInputs) -> (Tensor<3>, Tens
     for t in 0..seq {
         let at = |x: &Tensor<4>| x.clone().narrow(1, t, 1).squeeze_dim::<3>(1);
         state = at(&decay) * state + at(&write);
-        let c = inputs.c.clone().narrow(1, t, 1).swap_dims(1, 2);
-        outputs.push(state.clone().matmul(c).swap_dims(1, 2));
+        outputs.push(read(state.clone().unsqueeze_dim(1), inputs.c.clone().narrow(1, t, 1)));
     }
-    (Tensor::cat(outputs, 1), state)
+    (around.apply(Tensor::cat(outputs, 1)), state)
+}
+
+/// `[batch, seq, d_inner]`: every channel's states `[batch, seq, d_inner, d_state]`, weighed by `c [batch, seq, d_state]`.
+///
+/// Not a matrix product, which has one column: GPUs' refuse it when `d_inner` and `d_state` are 1.
+fn read(h: Tensor<4>, c: Tensor<3>) -> Tensor<3> {
+    (h * c.unsqueeze_dim(2)).sum_dim(3).squeeze_dim(3)
 }
 
 /// Tokens that the portable form handles at once.
@@ -137,8 +179,7 @@ fn portable(inputs: SelectiveScanInputs) -> (Tensor<3>, Tensor<3>) {
         }
         let (decay, h) = doubling(decay, piece(&write).unsqueeze_dim::<4>(3) * piece(&b).unsqueeze_dim(2));
         let h = h + decay * state.unsqueeze_dim(1);
-        let y = h.clone().matmul(piece(&c).unsqueeze_dim::<4>(3)).squeeze_dim(3);
-        outputs.push(y);
+        outputs.push(read(h.clone(), piece(&c)));
         state = h.narrow(1, len - 1, 1).squeeze_dim(1);
     }
     (Tensor::cat(outputs, 1), state)
@@ -146,10 +187,38 @@ fn portable(inputs: SelectiveScanInputs) -> (Tensor<3>, Tensor<3>) {
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 fn fused(inputs: SelectiveScanInputs) -> (Tensor<3>, Tensor<3>) {
-    use crate::kernels::{cpu::selective_scan::SelectiveScan, host};
+    use crate::kernels::cpu::selective_scan::SelectiveScan;
+    use crate::kernels::host::{self, HostInput};
     let [batch, seq, d_inner, d_state] = inputs.dims();
-    let SelectiveScanInputs { u, delta, a, b, c, state, segments } = inputs;
-    let arrays = vec![u.into(), delta.into(), a.into(), b.into(), c.into(), state.into()];
-    let [y, state] = host::run(SelectiveScan { segments }, arrays);
+    let SelectiveScanInputs { u, delta, a, b, c, d, z, state, segments } = inputs;
+    let op = SelectiveScan { segments, skips: d.is_some(), gated: z.is_some() };
+    let mut arrays = vec![u.into(), delta.into(), a.into(), b.into(), c.into(), state.into()];
+    arrays.extend(d.map(HostInput::from));
+    arrays.extend(z.map(HostInput::from));
+    let [y, state] = host::run(op, arrays);
     (y.reshape([batch, seq, d_inner]), state.reshape([batch, d_inner, d_state]))
+}
+
+#[cfg(feature = "wgpu")]
+fn fused_on_gpu(inputs: SelectiveScanInputs) -> (Tensor<3>, Tensor<3>) {
+    use crate::kernels::gpu::selective_scan::GpuScan;
+    use burn::backend::Dispatch;
+    let around = Around::of(&inputs);
+    let [batch, seq, ..] = inputs.dims();
+    let survival = match inputs.survival() {
+        Some(survival) => survival.reshape([batch, seq]),
+        None => Tensor::<2>::ones([batch, seq], &inputs.u.device()),
+    };
+    let delta = inputs.masked_delta();
+    let SelectiveScanInputs { u, a, b, c, state, .. } = inputs;
+    let (y, state) = <Dispatch as GpuScan>::selective_scan_on_gpu(
+        u.into_dispatch(),
+        delta.into_dispatch(),
+        a.into_dispatch(),
+        b.into_dispatch(),
+        c.into_dispatch(),
+        state.into_dispatch(),
+        survival.into_dispatch(),
+    );
+    (around.apply(Tensor::from_dispatch(y)), Tensor::from_dispatch(state))
 }

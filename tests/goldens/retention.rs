@@ -20,6 +20,8 @@ fn check_in(dtype: DType, op: Op, chunk_size: usize) {
             k: k.clone(),
             v: v.clone(),
             log_decay: Some(log_decay.clone()),
+            dt: None,
+            d: None,
             state: if case == "initial." { start.clone() } else { start.zeros_like() },
             segments: None,
             chunk_size,

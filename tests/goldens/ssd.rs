@@ -17,22 +17,19 @@ fn check_in(dtype: DType, op: Op, chunk_size: usize) {
         let dt = golden.input::<3>("dt");
         let [b, c, start] = ["B", "C", "initial_state"].map(|name| golden.input::<4>(name));
         let [a, d] = ["A", "D"].map(|name| golden.input::<1>(name));
-        // Two heads for each of two groups.
-        let per_head = |x: &Tensor<4>| -> Tensor<4> {
-            let heads = x.clone().unsqueeze_dim::<5>(3).repeat_dim(3, 2);
-            heads.reshape([2, 19, 4, 5]).swap_dims(1, 2)
-        };
         let inputs = ScalarDecayInputs {
-            q: per_head(&c),
-            k: per_head(&b),
-            v: (x.clone() * dt.clone().unsqueeze_dim(3)).swap_dims(1, 2),
+            q: c.clone().swap_dims(1, 2),
+            k: b.clone().swap_dims(1, 2),
+            v: x.clone().swap_dims(1, 2),
             log_decay: Some((dt.clone() * a.clone().unsqueeze()).swap_dims(1, 2)),
+            dt: Some(dt.clone().swap_dims(1, 2)),
+            d: Some(d.clone()),
             state: start.clone().swap_dims(2, 3),
             segments: None,
             chunk_size,
         };
         let (y, state) = op(inputs);
-        let y = y.swap_dims(1, 2) + x.clone() * d.clone().reshape([1, 1, 4, 1]);
+        let y = y.swap_dims(1, 2);
         let state = state.swap_dims(2, 3);
         golden.check("y", y.clone());
         golden.check("state", state.clone());

@@ -11,16 +11,20 @@ struct Sizes {
     chunk_size: usize,
     segments: Option<Segments>,
     decays: bool,
+    /// Whether `dt` and `d` are there.
+    weighs: bool,
 }
 
 fn inputs(sizes: Sizes, dtype: DType) -> ScalarDecayInputs {
-    let Sizes { groups, heads, seq, chunk_size, segments, decays } = sizes;
+    let Sizes { groups, heads, seq, chunk_size, segments, decays, weighs } = sizes;
     let (batch, key_dim, value_dim) = (2, 3, 5);
     ScalarDecayInputs {
         q: uniform([batch, groups, seq, key_dim], -1.0, 1.0, dtype),
         k: uniform([batch, groups, seq, key_dim], -1.0, 1.0, dtype),
         v: uniform([batch, heads, seq, value_dim], -1.0, 1.0, dtype),
         log_decay: decays.then(|| uniform([batch, heads, seq], -1.0, 0.0, dtype)),
+        dt: weighs.then(|| uniform([batch, heads, seq], 0.0, 2.0, dtype)),
+        d: weighs.then(|| uniform([heads], -1.0, 1.0, dtype)),
         state: uniform([batch, heads, key_dim, value_dim], -1.0, 1.0, dtype),
         segments,
         chunk_size,
@@ -33,9 +37,11 @@ fn run(
     form: impl Fn(ScalarDecayInputs) -> (Tensor<4>, Tensor<4>),
 ) -> Outcome {
     let (o, state) = form(inputs.clone());
-    let ScalarDecayInputs { q, k, v, log_decay, state: before, .. } = inputs;
+    let ScalarDecayInputs { q, k, v, log_decay, dt, d, state: before, .. } = inputs;
     let mut arrays = vec![("q", wrt(q)), ("k", wrt(k)), ("v", wrt(v)), ("state", wrt(before))];
     arrays.extend(log_decay.as_ref().map(|log_decay| ("log_decay", wrt(log_decay))));
+    arrays.extend(dt.as_ref().map(|dt| ("dt", wrt(dt))));
+    arrays.extend(d.as_ref().map(|d| ("d", wrt(d))));
     outcome(name, vec![o.flatten(0, 3), state.flatten(0, 3)], arrays)
 }
 
@@ -51,9 +57,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn forms_agree(seq in 1_usize..40, chunk_size in 1_usize..20, grouped: bool, decays: bool) {
+    fn forms_agree(seq in 1_usize..40, chunk_size in 1_usize..20, grouped: bool, decays: bool, weighs: bool) {
         let groups = if grouped { 2 } else { 4 };
-        let sizes = Sizes { groups, heads: 4, seq, chunk_size, segments: None, decays };
+        let sizes = Sizes { groups, heads: 4, seq, chunk_size, segments: None, decays, weighs };
         check(&inputs(sizes, DType::F32), 5e-5);
     }
 
@@ -63,10 +69,11 @@ proptest! {
         padding in 0_usize..4,
         chunk_size in 1_usize..20,
         decays: bool,
+        weighs: bool,
     ) {
         let seq = lengths.iter().sum::<usize>() + padding;
         let segments = Some(Segments::new(seq, [(0, lengths), (0, vec![seq])]));
-        let sizes = Sizes { groups: 1, heads: 2, seq, chunk_size, segments, decays };
+        let sizes = Sizes { groups: 1, heads: 2, seq, chunk_size, segments, decays, weighs };
         check(&inputs(sizes, DType::F32), 5e-5);
     }
 }
@@ -75,14 +82,16 @@ proptest! {
 fn forms_agree_in_f64() {
     if has_f64() {
         let segments = Some(Segments::new(33, [(0, vec![10, 20]), (0, vec![33])]));
-        let sizes = Sizes { groups: 2, heads: 4, seq: 33, chunk_size: 8, segments, decays: true };
+        let sizes =
+            Sizes { groups: 2, heads: 4, seq: 33, chunk_size: 8, segments, decays: true, weighs: true };
         check(&inputs(sizes, DType::F64), 1e-12);
     }
 }
 
 #[test]
 fn saturated_decays_stay_exact() {
-    let sizes = Sizes { groups: 1, heads: 2, seq: 20, chunk_size: 8, segments: None, decays: true };
+    let sizes =
+        Sizes { groups: 1, heads: 2, seq: 20, chunk_size: 8, segments: None, decays: true, weighs: false };
     let mut inputs = inputs(sizes, DType::F32);
     // Every third token forgets everything, the others nothing.
     let log_decay: Vec<f32> = (0..80).map(|t| if t % 3 == 0 { -1e30 } else { 0.0 }).collect();

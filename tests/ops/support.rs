@@ -50,6 +50,12 @@ pub fn outcome(name: &'static str, outputs: Vec<Tensor<1>>, inputs: Vec<(&str, R
     Outcome { name, arrays }
 }
 
+/// What a form gave without gradients.
+pub fn values(name: &'static str, outputs: Vec<Tensor<1>>) -> Outcome {
+    let array = |(index, output)| (format!("output {index}"), read(output));
+    Outcome { name, arrays: outputs.into_iter().enumerate().map(array).collect() }
+}
+
 /// A tensor to read the gradient of.
 pub fn wrt<const D: usize>(tensor: &Tensor<D>) -> Reader {
     let tensor = tensor.clone();

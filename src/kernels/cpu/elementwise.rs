@@ -25,7 +25,7 @@ const CHUNK: usize = 1 << 14;
 impl Elementwise {
     /// The function and its derivative.
     #[inline(always)]
-    fn apply<F: Real, const FMA: bool>(self, x: F) -> (F, F) {
+    pub(crate) fn apply<F: Real, const FMA: bool>(self, x: F) -> (F, F) {
         let one = F::one();
         match self {
             Self::Gelu => {

@@ -8,10 +8,12 @@ pub(crate) mod complex_scan;
 pub(crate) mod delta_rule;
 pub(crate) mod diagonal_scan;
 pub(crate) mod elementwise;
+pub(crate) mod gated_norm;
 mod gemm;
 mod lanes;
 pub(crate) mod linear;
-pub(crate) mod rms_norm;
+pub(crate) mod norm;
+
 pub(crate) mod scalar_decay;
 pub(crate) mod selective_scan;
 mod shared;

@@ -29,10 +29,6 @@ const QUERIES: usize = 64;
 /// Keys of a block.
 const KEYS: usize = 256;
 
-/// From one row of a transposed block to the next: not a power of two, so that a column's rows lie in different sets of
-/// the cache.
-const STRIDE: usize = KEYS + 16;
-
 /// Below so many queries, as in decoding, keys are read as they lie.
 const FEW_QUERIES: usize = 8;
 
@@ -96,36 +92,40 @@ fn from(layout: Layout, token: usize) -> Layout {
     Layout { start: layout.start + token * layout.rows, ..layout }
 }
 
-/// Keys or values of every head, transposed block by block: `[batch, heads, blocks, dim, STRIDE]`.
+/// Keys or values of every head, transposed block by block: `[batch, heads, blocks, dim, stride]`.
 struct Transposed<F> {
     data: Vec<F>,
     heads: usize,
     dim: usize,
     blocks: usize,
+    /// From one row of a block to the next: more than a block, and not a power of two, so that a column's rows lie in
+    /// different sets of the cache.
+    stride: usize,
 }
 
 impl<F: Real> Transposed<F> {
     /// Of `x [batch, tokens, heads, dim]`.
     fn new(x: &[F], [batch, tokens, heads, dim]: [usize; 4]) -> Self {
         let blocks = tokens.div_ceil(KEYS);
-        let mut data = vec![F::zero(); batch * heads * blocks * dim * STRIDE];
-        data.par_chunks_mut(dim * STRIDE).enumerate().for_each(|(index, block)| {
+        let stride = KEYS.min(tokens).next_multiple_of(16) + 16;
+        let mut data = vec![F::zero(); batch * heads * blocks * dim * stride];
+        data.par_chunks_mut(dim * stride).enumerate().for_each(|(index, block)| {
             let (head, first) = (index / blocks, index % blocks * KEYS);
             let at = from(Shape::head(head / heads, tokens, heads, dim, head % heads), first);
             for token in 0..KEYS.min(tokens - first) {
                 let start = at.start + token * at.rows;
                 for (row, &value) in x[start..start + dim].iter().enumerate() {
-                    block[row * STRIDE + token] = value;
+                    block[row * stride + token] = value;
                 }
             }
         });
-        Self { data, heads, dim, blocks }
+        Self { data, heads, dim, blocks, stride }
     }
 
     /// The block of one head, as a matrix `[dim, KEYS]`.
     fn block(&self, row: usize, head: usize, block: usize) -> Layout {
-        let start = ((row * self.heads + head) * self.blocks + block) * self.dim * STRIDE;
-        Layout::new(start, STRIDE, 1)
+        let start = ((row * self.heads + head) * self.blocks + block) * self.dim * self.stride;
+        Layout::new(start, self.stride, 1)
     }
 }
 
