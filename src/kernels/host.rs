@@ -14,15 +14,30 @@ use burn::tensor::{DType, Tensor, TensorData};
 
 use super::real::Real;
 
-/// A contiguous array seen by a kernel.
+/// An array seen by a kernel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Array<'a, F> {
+    /// The elements, row after row; of a view, what lies between them too.
     pub(crate) data: &'a [F],
     pub(crate) dims: &'a [usize],
+    /// From one index of an axis to the next; 1 on the last axis.
+    pub(crate) strides: &'a [usize],
+}
+
+impl<F> Array<'_, F> {
+    /// Elements.
+    pub(crate) fn len(&self) -> usize {
+        self.dims.iter().product()
+    }
 }
 
 /// A fused operation on host memory with a hand-written backward.
 pub(crate) trait HostOp: std::fmt::Debug + Send + Sync + 'static {
+    /// Whether it reads an input by its strides; else a view is copied first, on one thread.
+    fn reads_views(&self, _input: usize) -> bool {
+        false
+    }
+
     /// The outputs, flat, and what the backward wants to keep (checkpoints of a recurrence, normalisers);
     /// `keep` is false where no gradient will be asked for.
     fn forward<F: Real>(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<Vec<F>>, Vec<F>);
@@ -50,11 +65,16 @@ pub(crate) fn run_all(op: impl HostOp, inputs: Vec<HostInput>) -> Vec<Tensor<1>>
 /// A [`HostOp`] for one float type, without its own type: backends and autodiff are compiled once, not once an
 /// operation.
 pub(crate) trait Typed<F>: std::fmt::Debug + Send + Sync {
+    fn reads_views(&self, input: usize) -> bool;
     fn forward(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<Vec<F>>, Vec<F>);
     fn backward(&self, inputs: &[Array<'_, F>], kept: &[F], grads: &[&[F]]) -> Vec<Vec<F>>;
 }
 
 impl<O: HostOp, F: Real> Typed<F> for O {
+    fn reads_views(&self, input: usize) -> bool {
+        HostOp::reads_views(self, input)
+    }
+
     fn forward(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<Vec<F>>, Vec<F>) {
         HostOp::forward(self, inputs, keep)
     }
@@ -133,11 +153,14 @@ use extension::HostExtension;
 
 /// What a backend whose tensors live in host memory offers to kernels.
 pub(crate) trait HostMemory: Backend {
-    /// The tensor, contiguous, in a form that lends a slice.
-    type Contiguous;
+    /// A tensor in a form that lends a slice.
+    type Lent;
 
-    fn contiguous(tensor: FloatTensor<Self>) -> Self::Contiguous;
-    fn slice<F: Real>(tensor: &Self::Contiguous) -> &[F];
+    /// The tensor contiguous, or, where `views` will do, with whole rows anywhere.
+    fn lend(tensor: FloatTensor<Self>, views: bool) -> Self::Lent;
+    /// From the first element on.
+    fn slice<F: Real>(tensor: &Self::Lent) -> &[F];
+    fn strides(tensor: &Self::Lent) -> Vec<usize>;
     fn tensor<F: Real>(data: Vec<F>, dims: &[usize]) -> FloatTensor<Self>;
 }
 
@@ -150,12 +173,18 @@ pub(crate) enum Kept {
 
 fn with_arrays<B: HostMemory, F: Real, R>(
     tensors: Vec<FloatTensor<B>>,
+    reads_views: impl Fn(usize) -> bool,
     function: impl FnOnce(&[Array<'_, F>]) -> R,
 ) -> R {
     let dims: Vec<Vec<usize>> = tensors.iter().map(|tensor| tensor.shape().to_vec()).collect();
-    let tensors: Vec<B::Contiguous> = tensors.into_iter().map(B::contiguous).collect();
-    let arrays: Vec<Array<'_, F>> =
-        tensors.iter().zip(&dims).map(|(tensor, dims)| Array { data: B::slice::<F>(tensor), dims }).collect();
+    let tensors: Vec<B::Lent> =
+        tensors.into_iter().enumerate().map(|(input, tensor)| B::lend(tensor, reads_views(input))).collect();
+    let strides: Vec<Vec<usize>> = tensors.iter().map(B::strides).collect();
+    let arrays: Vec<Array<'_, F>> = tensors
+        .iter()
+        .zip(dims.iter().zip(&strides))
+        .map(|(tensor, (dims, strides))| Array { data: B::slice::<F>(tensor), dims, strides })
+        .collect();
     function(&arrays)
 }
 
@@ -165,7 +194,8 @@ fn forward<B: HostMemory>(op: &dyn AnyOp, inputs: Vec<FloatTensor<B>>, keep: boo
         inputs: Vec<FloatTensor<B>>,
         keep: bool,
     ) -> (Tensors<B>, Vec<F>) {
-        let (outputs, kept) = with_arrays::<B, F, _>(inputs, |arrays| op.forward(arrays, keep));
+        let (outputs, kept) =
+            with_arrays::<B, F, _>(inputs, |input| op.reads_views(input), |arrays| op.forward(arrays, keep));
         let tensor = |output: Vec<F>| {
             let len = output.len();
             B::tensor(output, &[len])
@@ -234,14 +264,18 @@ mod autodiff {
     ) -> Vec<FloatTensor<B>> {
         let dims: Vec<Vec<usize>> = inputs.iter().map(|tensor| tensor.shape().to_vec()).collect();
         let zeros = |&len: &usize| B::tensor(vec![F::zero(); len], &[len]);
-        let grads: Vec<B::Contiguous> = mailbox
+        let grads: Vec<B::Lent> = mailbox
             .take()
             .into_iter()
             .zip(&mailbox.lens)
-            .map(|(grad, len)| B::contiguous(grad.unwrap_or_else(|| zeros(len))))
+            .map(|(grad, len)| B::lend(grad.unwrap_or_else(|| zeros(len)), false))
             .collect();
         let grads: Vec<&[F]> = grads.iter().map(B::slice).collect();
-        let grads = with_arrays::<B, F, _>(inputs, |arrays| op.backward(arrays, kept, &grads));
+        let grads = with_arrays::<B, F, _>(
+            inputs,
+            |input| op.reads_views(input),
+            |arrays| op.backward(arrays, kept, &grads),
+        );
         grads.into_iter().zip(&dims).map(|(grad, dims)| B::tensor(grad, dims)).collect()
     }
 
@@ -331,14 +365,20 @@ mod flex {
     }
 
     impl HostMemory for Flex {
-        type Contiguous = FlexTensor;
+        type Lent = FlexTensor;
 
-        fn contiguous(tensor: FlexTensor) -> FlexTensor {
-            tensor.to_contiguous()
+        fn lend(tensor: FlexTensor, views: bool) -> FlexTensor {
+            let strides = tensor.layout().strides();
+            let has_rows = strides.last() == Some(&1) && strides.iter().all(|&stride| stride >= 0);
+            if views && has_rows { tensor } else { tensor.to_contiguous() }
         }
 
         fn slice<F: Real>(tensor: &FlexTensor) -> &[F] {
             F::of_flex(tensor)
+        }
+
+        fn strides(tensor: &FlexTensor) -> Vec<usize> {
+            tensor.layout().strides().iter().map(|stride| stride.unsigned_abs()).collect()
         }
 
         fn tensor<F: Real>(data: Vec<F>, dims: &[usize]) -> FlexTensor {
@@ -364,9 +404,9 @@ mod ndarray {
     }
 
     impl HostMemory for NdArray {
-        type Contiguous = TensorData;
+        type Lent = TensorData;
 
-        fn contiguous(tensor: NdArrayTensor) -> TensorData {
+        fn lend(tensor: NdArrayTensor, _: bool) -> TensorData {
             burn::backend::try_read_sync(Self::float_into_data(tensor))
                 .expect("host memory is read without waiting")
                 .expect("a float tensor has data")
@@ -374,6 +414,11 @@ mod ndarray {
 
         fn slice<F: Real>(tensor: &TensorData) -> &[F] {
             tensor.as_slice::<F>().expect("the data have this dtype")
+        }
+
+        fn strides(tensor: &TensorData) -> Vec<usize> {
+            let dims = tensor.shape();
+            (1..=dims.len()).map(|axis| dims[axis..].iter().product()).collect()
         }
 
         fn tensor<F: Real>(data: Vec<F>, dims: &[usize]) -> NdArrayTensor {

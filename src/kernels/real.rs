@@ -49,7 +49,7 @@ pub(crate) trait Real:
         positive + Self::ln_1p_unit::<FMA>(Self::fast_exp::<FMA>(-x.abs()))
     }
 
-    /// The elements of a contiguous Flex tensor.
+    /// The elements of a Flex tensor, from its first on; of a view, what lies between them too.
     #[cfg(feature = "flex")]
     fn of_flex(tensor: &FloatTensor<burn::backend::Flex>) -> &[Self];
 }
@@ -105,7 +105,8 @@ macro_rules! real {
 
             #[cfg(feature = "flex")]
             fn of_flex(tensor: &FloatTensor<burn::backend::Flex>) -> &[Self] {
-                tensor.as_slice::<$float>().expect("the tensor was made contiguous, of this dtype")
+                let from_first = || &tensor.storage::<$float>()[tensor.layout().start_offset()..];
+                tensor.as_slice::<$float>().unwrap_or_else(from_first)
             }
         }
     };

@@ -94,11 +94,13 @@ impl Shape {
         ((row * self.heads + head) * self.chunks() + chunk) * self.state()
     }
 
+    /// Where the gradients of keys and queries lie.
     pub(crate) fn keys(&self, row: usize, t: usize, group: usize) -> Layout {
         let start = ((row * self.seq + t) * self.groups + group) * self.key_dim;
         Layout::new(start, self.groups * self.key_dim, 1)
     }
 
+    /// Where outputs, their gradients, and the gradients of values lie.
     pub(crate) fn values(&self, row: usize, t: usize, head: usize) -> Layout {
         let start = ((row * self.seq + t) * self.heads + head) * self.value_dim;
         Layout::new(start, self.heads * self.value_dim, 1)
@@ -197,6 +199,28 @@ impl<F: Real> Work for Within<'_, F> {
                 *d = *d * decay;
             }
             self.d_sums[i] += along;
+        }
+    }
+}
+
+/// The inputs of a chunked recurrence that may be views: queries, keys and values.
+pub(crate) fn reads_views(input: usize) -> bool {
+    input < 3
+}
+
+/// A state, or its gradient, times the decay through a chunk.
+pub(crate) struct Fade<'a, F> {
+    pub(crate) state: &'a mut [F],
+    pub(crate) through: F,
+}
+
+impl<F: Real> Work for Fade<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        for value in self.state {
+            *value = (*value * self.through).or_nothing();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Matrix products on slices with strides: `gemm`, behind a safe door.
 
+use crate::kernels::host::Array;
 use crate::kernels::real::Real;
 
 /// A matrix within a slice: element `(i, j)` at `start + i · rows + j · columns`.
@@ -13,6 +14,12 @@ pub(crate) struct Layout {
 impl Layout {
     pub(crate) fn new(start: usize, rows: usize, columns: usize) -> Self {
         Self { start, rows, columns }
+    }
+
+    /// From `token` on, one head of an input `[batch, tokens, heads, dim]`: a matrix of tokens by dimensions.
+    pub(crate) fn of<F>(input: &Array<'_, F>, row: usize, token: usize, head: usize) -> Self {
+        let [of_row, of_token, of_head] = [0, 1, 2].map(|axis| input.strides[axis]);
+        Self::new(row * of_row + token * of_token + head * of_head, of_token, 1)
     }
 
     /// The transpose.

@@ -28,11 +28,10 @@ pub(super) fn backward<F: Real>(
     kept: &[F],
     grad: &[F],
 ) -> Vec<Vec<F>> {
-    let [q, k, v] = [0, 1, 2].map(|input| inputs[input].data);
     let Shape { batch, keys, n_heads, n_kv_heads, head_dim, value_dim, .. } = shape;
-    let keys_across = Transposed::new(k, [batch, keys, n_kv_heads, head_dim]);
-    let values_across = Transposed::new(v, [batch, keys, n_kv_heads, value_dim]);
-    let mut dq = vec![F::zero(); q.len()];
+    let across = [1, 2].map(|input| Transposed::new(&inputs[input]));
+    let [q_len, k_len, v_len] = [0, 1, 2].map(|input| inputs[input].len());
+    let mut dq = vec![F::zero(); q_len];
     let dq_shared = SharedMut::new(&mut dq);
     let buffers = || Buffers {
         weights: vec![F::zero(); QUERIES * KEYS],
@@ -46,11 +45,11 @@ pub(super) fn backward<F: Real>(
         .into_par_iter()
         .map_init(buffers, |buffers, task| {
             let (row, head) = (task / n_heads, task % n_heads);
-            let of_head = Head { op, shape, row, head, kept, grad };
-            of_head.backward([q, k], [&keys_across, &values_across], buffers, &dq_shared)
+            let of_head = Head { op, shape, inputs, row, head, kept, grad };
+            of_head.backward(&across, buffers, &dq_shared)
         })
         .collect();
-    let [mut dk, mut dv] = [k.len(), v.len()].map(|len| vec![F::zero(); len]);
+    let [mut dk, mut dv] = [k_len, v_len].map(|len| vec![F::zero(); len]);
     let (dk_shared, dv_shared) = (SharedMut::new(&mut dk), SharedMut::new(&mut dv));
     let group = n_heads / n_kv_heads;
     parts.par_chunks(group).enumerate().for_each(|(task, parts)| {
@@ -76,6 +75,7 @@ pub(super) fn backward<F: Real>(
 struct Head<'a, F> {
     op: &'a Attention,
     shape: Shape,
+    inputs: &'a [Array<'a, F>],
     row: usize,
     head: usize,
     kept: &'a [F],
@@ -86,12 +86,12 @@ impl<F: Real> Head<'_, F> {
     /// The gradients of the keys and values that the head reads, `[keys, dim]`; those of its queries go to their place.
     fn backward(
         &self,
-        [q, k]: [&[F]; 2],
-        [keys_across, values_across]: [&Transposed<F>; 2],
+        [keys_across, values_across]: &[Transposed<F>; 2],
         buffers: &mut Buffers<F>,
         all_dq: &SharedMut<'_, F>,
     ) -> [Vec<F>; 2] {
-        let Self { op, shape, row, head, grad, .. } = *self;
+        let Self { op, shape, inputs, row, head, grad, .. } = *self;
+        let (q, k) = (inputs[0].data, inputs[1].data);
         let Shape { batch, seq, keys, n_heads, n_kv_heads, head_dim, value_dim } = shape;
         let kv_head = head * n_kv_heads / n_heads;
         let (scale, one) = (F::from_f64(op.scale).expect("a float"), F::one());
@@ -103,7 +103,8 @@ impl<F: Real> Head<'_, F> {
         let of_keys = Layout::new(0, head_dim, 1);
         for first in (0..seq).step_by(QUERIES) {
             let m = QUERIES.min(seq - first);
-            let (q_tile, o_tile) = (from(shape.q(row, head), first), from(shape.o(row, head), first));
+            let q_tile = Layout::of(&inputs[0], row, first, head);
+            let o_tile = from(shape.o(row, head), first);
             let dim = value_dim;
             vectorised(Means { grad, outputs, at: o_tile, dim, means: &mut means[..m] });
             dq.fill(F::zero());
@@ -115,7 +116,7 @@ impl<F: Real> Head<'_, F> {
                     Layout { start: at.start + seen.start - block * KEYS, ..at }
                 };
                 let (k_across, v_across) = (across(keys_across), across(values_across));
-                let k_seen = from(shape.k(row, kv_head), seen.start);
+                let k_seen = Layout::of(&inputs[1], row, seen.start, kv_head);
                 gemm(
                     [m, n, head_dim],
                     (weights, square),
@@ -145,9 +146,10 @@ impl<F: Real> Head<'_, F> {
                 gemm([n, head_dim, m], (&mut dk, dk_seen), true, (grads, square.t()), (q, q_tile), scale);
                 gemm([m, head_dim, n], (dq, of_keys), true, (grads, square), (k, k_seen), scale);
             }
+            let dq_tile = from(shape.q(row, head), first);
             for (t, tile) in dq.chunks_exact(head_dim).take(m).enumerate() {
                 // SAFETY: the queries of a head belong to its task.
-                unsafe { all_dq.at(q_tile.start + t * q_tile.rows, head_dim) }.copy_from_slice(tile);
+                unsafe { all_dq.at(dq_tile.start + t * dq_tile.rows, head_dim) }.copy_from_slice(tile);
             }
         }
         [dk, dv]

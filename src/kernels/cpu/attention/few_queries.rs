@@ -1,5 +1,5 @@
 use super::view::{View, exponentials, greatest};
-use super::{Shape, SharedMut, from};
+use super::{Layout, Shape, SharedMut};
 use crate::kernels::cpu::vectorised::{Work, dot};
 use crate::kernels::host::Array;
 use crate::kernels::real::Real;
@@ -29,8 +29,8 @@ impl<F: Real> Work for Head<'_, F> {
         if seen.is_empty() {
             return;
         }
-        let (k_at, v_at) = (from(shape.k(row, kv_head), seen.start), from(shape.v(row, kv_head), seen.start));
-        let q_at = shape.q(row, head);
+        let [k_at, v_at] = [1, 2].map(|input| Layout::of(&inputs[input], row, seen.start, kv_head));
+        let q_at = Layout::of(&inputs[0], row, 0, head);
         // `[keys, seq]`: a key is read once for all queries.
         let mut by_key = vec![F::zero(); seen.len() * seq];
         for (key, scores) in by_key.chunks_exact_mut(seq).enumerate() {

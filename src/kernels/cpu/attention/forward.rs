@@ -25,10 +25,10 @@ pub(super) fn forward<F: Real>(
     out: &SharedMut<'_, F>,
     log_sums: &SharedMut<'_, F>,
 ) {
-    let [q, k, v] = [0, 1, 2].map(|input| inputs[input].data);
+    let [q, v] = [0, 2].map(|input| inputs[input].data);
     let scale = F::from_f64(op.scale).expect("a float");
-    let Shape { batch, seq, keys, n_heads, n_kv_heads, head_dim, value_dim } = shape;
-    let transposed = Transposed::new(k, [batch, keys, n_kv_heads, head_dim]);
+    let Shape { batch, seq, n_heads, n_kv_heads, head_dim, value_dim, .. } = shape;
+    let transposed = Transposed::new(&inputs[1]);
     let tiles = seq.div_ceil(QUERIES);
     let buffers = || Buffers {
         scores: vec![F::zero(); QUERIES * KEYS],
@@ -52,9 +52,9 @@ pub(super) fn forward<F: Real>(
             let square = Layout::new(0, n, 1);
             let mut k_seen = transposed.block(row, kv_head, block);
             k_seen.start += seen.start - block * KEYS;
-            let q_tile = from(shape.q(row, head), first);
+            let q_tile = Layout::of(&inputs[0], row, first, head);
             gemm([m, n, head_dim], (scores, square), false, (q, q_tile), (&transposed.data, k_seen), scale);
-            let v_seen = from(shape.v(row, kv_head), seen.start);
+            let v_seen = Layout::of(&inputs[2], row, seen.start, kv_head);
             vectorised(Online { view, first, seen, scores: &mut scores[..m * n], greatest, sums, output });
             gemm([m, value_dim, n], (output, dense), true, (scores, square), (v, v_seen), F::one());
         }

@@ -35,8 +35,8 @@ const FEW_QUERIES: usize = 8;
 /// The document of every token.
 type Ids = std::sync::Arc<[i32]>;
 
-/// Inputs `q [batch, seq, n_heads, head_dim]`, `k, v [batch, keys, n_kv_heads, dim]`, keys in order of age; output as
-/// `q`, with the values' `dim`.
+/// Inputs `q [batch, seq, n_heads, head_dim]`, `k, v [batch, keys, n_kv_heads, dim]`, keys in order of age, each perhaps
+/// a view; output as `q`, with the values' `dim`.
 #[derive(Clone, Debug)]
 pub(crate) struct Attention {
     pub(crate) scale: f64,
@@ -65,7 +65,7 @@ impl Shape {
         Self { batch, seq, keys, n_heads, n_kv_heads, head_dim, value_dim }
     }
 
-    /// Token 0 of a head in an array `[batch, tokens, heads, dim]`: a matrix of tokens by dimensions.
+    /// Token 0 of a head in a contiguous array `[batch, tokens, heads, dim]`: a matrix of tokens by dimensions.
     fn head(row: usize, tokens: usize, heads: usize, dim: usize, head: usize) -> Layout {
         Layout::new((row * tokens * heads + head) * dim, heads * dim, 1)
     }
@@ -104,17 +104,18 @@ struct Transposed<F> {
 }
 
 impl<F: Real> Transposed<F> {
-    /// Of `x [batch, tokens, heads, dim]`.
-    fn new(x: &[F], [batch, tokens, heads, dim]: [usize; 4]) -> Self {
+    /// Of an input `[batch, tokens, heads, dim]`.
+    fn new(x: &Array<'_, F>) -> Self {
+        let [batch, tokens, heads, dim] = x.dims.try_into().expect("an input has rank 4");
         let blocks = tokens.div_ceil(KEYS);
         let stride = KEYS.min(tokens).next_multiple_of(16) + 16;
         let mut data = vec![F::zero(); batch * heads * blocks * dim * stride];
         data.par_chunks_mut(dim * stride).enumerate().for_each(|(index, block)| {
             let (head, first) = (index / blocks, index % blocks * KEYS);
-            let at = from(Shape::head(head / heads, tokens, heads, dim, head % heads), first);
+            let at = Layout::of(x, head / heads, first, head % heads);
             for token in 0..KEYS.min(tokens - first) {
                 let start = at.start + token * at.rows;
-                for (row, &value) in x[start..start + dim].iter().enumerate() {
+                for (row, &value) in x.data[start..start + dim].iter().enumerate() {
                     block[row * stride + token] = value;
                 }
             }
@@ -162,6 +163,10 @@ impl Attention {
 }
 
 impl HostOp for Attention {
+    fn reads_views(&self, _: usize) -> bool {
+        true
+    }
+
     /// Keeps the logarithm of every query's sum, `[batch, n_heads, seq]`, and the output.
     fn forward<F: Real>(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<Vec<F>>, Vec<F>) {
         let shape = Shape::of(inputs);

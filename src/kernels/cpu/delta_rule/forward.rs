@@ -1,7 +1,7 @@
 use rayon::prelude::*;
 
 use super::{Chunk, Place, below, layouts};
-use crate::kernels::cpu::chunks::Chunks;
+use crate::kernels::cpu::chunks::{Chunks, Fade};
 use crate::kernels::cpu::gemm::gemm;
 use crate::kernels::cpu::shared::SharedMut;
 use crate::kernels::cpu::vectorised::{Work, vectorised};
@@ -16,7 +16,7 @@ pub(super) fn forward<F: Real>(
 ) -> (Vec<Vec<F>>, Vec<F>) {
     let shape = chunks.shape(inputs);
     let (key_dim, value_dim) = (shape.key_dim, shape.value_dim);
-    let mut output = vec![F::zero(); inputs[2].data.len()];
+    let mut output = vec![F::zero(); inputs[2].len()];
     let mut last = inputs[5].data.to_vec();
     let mut kept = vec![F::zero(); if keep { shape.kept(shape.batch, 0, 0) } else { 0 }];
     let (out, kept_shared) = (SharedMut::new(&mut output), SharedMut::new(&mut kept));
@@ -86,20 +86,5 @@ impl<F: Real> Work for ScaleRows<'_, F> {
         for (row, &factor) in self.rows.chunks_exact_mut(self.width).zip(self.factors) {
             row.iter_mut().for_each(|value| *value = *value * factor);
         }
-    }
-}
-
-/// A state, or its gradient, times the decay through a chunk.
-pub(super) struct Fade<'a, F> {
-    pub(super) state: &'a mut [F],
-    pub(super) through: F,
-}
-
-impl<F: Real> Work for Fade<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        self.state.iter_mut().for_each(|value| *value = (*value * self.through).or_nothing());
     }
 }

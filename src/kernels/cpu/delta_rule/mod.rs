@@ -15,7 +15,7 @@
 mod backward;
 mod forward;
 
-use super::chunks::{Chunks, Decays, Shape};
+use super::chunks::{Chunks, Decays, Shape, reads_views};
 use super::gemm::{Layout, gemm};
 use super::vectorised::{Work, vectorised};
 use crate::kernels::host::{Array, HostOp};
@@ -27,6 +27,10 @@ use crate::kernels::real::Real;
 pub(crate) struct DeltaRule(pub(crate) Chunks);
 
 impl HostOp for DeltaRule {
+    fn reads_views(&self, input: usize) -> bool {
+        reads_views(input)
+    }
+
     fn forward<F: Real>(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<Vec<F>>, Vec<F>) {
         forward::forward(&self.0, inputs, keep)
     }
@@ -95,15 +99,15 @@ impl<F: Real> Chunk<F> {
     ) -> F {
         let Place { row, group, head, start, len } = place;
         let (key_dim, value_dim) = (shape.key_dim, shape.value_dim);
-        let keys = shape.keys(row, start, group);
         for (input, rows) in self.stacked.chunks_exact_mut(len * key_dim).take(2).enumerate() {
+            let keys = Layout::of(&inputs[input], row, start, group);
             for (t, out) in rows.chunks_exact_mut(key_dim).enumerate() {
                 let from = keys.start + t * keys.rows;
                 out.copy_from_slice(&inputs[input].data[from..from + key_dim]);
             }
         }
         // All rows at once, so that the processor waits for memory once and not at every row of the system.
-        let values = shape.values(row, start, head);
+        let values = Layout::of(&inputs[2], row, start, head);
         for (t, error) in self.errors.chunks_exact_mut(value_dim).take(len).enumerate() {
             let from = values.start + t * values.rows;
             error.copy_from_slice(&inputs[2].data[from..from + value_dim]);

@@ -1,7 +1,7 @@
 use rayon::prelude::*;
 
-use super::rows::{Dot, Fade, Scale, Unscale};
-use super::{Layout, Place, ScalarDecay, Scratch, SharedMut, Tasks, gemm, vectorised};
+use super::rows::{Dot, Scale, Unscale};
+use super::{Fade, Layout, Place, ScalarDecay, Scratch, SharedMut, Tasks, gemm, vectorised};
 use crate::kernels::cpu::chunks::Within;
 use crate::kernels::cpu::vectorised::{Work, dot};
 use crate::kernels::host::Array;
@@ -43,7 +43,7 @@ pub(super) fn backward<F: Real>(
 ) -> Vec<Vec<F>> {
     let shape = op.chunks.shape(inputs);
     let tasks = Tasks::new(shape);
-    let len = |input: usize| inputs[input].data.len();
+    let len = |input: usize| inputs[input].len();
     let zeros = |len: usize| vec![F::zero(); len];
     let (mut dq, mut dk) = (zeros(tasks.parts * len(0)), zeros(tasks.parts * len(1)));
     let (mut dv, mut d_log) = (zeros(len(2)), zeros(len(3)));
@@ -126,10 +126,11 @@ impl<F: Real> Task<'_, F> {
         let (of_keys, of_values) = (Layout::new(0, key_dim, 1), Layout::new(0, value_dim, 1));
         let len = shape.chunk.min(shape.seq - start);
         let keys = shape.keys(heads.row, start, heads.group);
+        let [q_at, k_at] = [0, 1].map(|input| Layout::of(&inputs[input], heads.row, start, heads.group));
         let square = Layout::new(0, len, 1);
         let Buffers { scratch, d_weights, d_scores, d_scaled, dq, dk, d_sums } = buffers;
         let (dq, dk, d_sums) = (&mut dq[..len * key_dim], &mut dk[..len * key_dim], &mut d_sums[..len]);
-        scratch.score(shape, inputs, keys, len);
+        scratch.score(shape, [(q, q_at), (k, k_at)], len);
         dq.fill(F::zero());
         dk.fill(F::zero());
         d_scores.fill(F::zero());
@@ -144,7 +145,7 @@ impl<F: Real> Task<'_, F> {
 
             // The state after the chunk: w, k, and the decays to the end and through.
             let to_end = &decays.to_end[..len];
-            vectorised(Scale { x: k, at: keys, width: key_dim, factors: to_end, to: scaled });
+            vectorised(Scale { x: k, at: k_at, width: key_dim, factors: to_end, to: scaled });
             let size = [len, value_dim, key_dim];
             gemm(size, (d_written, of_values), false, (scaled, of_keys), (ds, of_values), one);
             let size = [len, key_dim, value_dim];
@@ -153,15 +154,15 @@ impl<F: Real> Task<'_, F> {
             let (width, d) = (key_dim, &d_scaled[..len * key_dim]);
             let (dx, d_log) = (&mut *dk, &mut *d_sums);
             d_total +=
-                vectorised(Unscale { d, x: k, at: keys, width, factors: to_end, dx, d_log, sign: -one });
+                vectorised(Unscale { d, x: k, at: k_at, width, factors: to_end, dx, d_log, sign: -one });
 
             // The outputs, through the state before the chunk.
             gemm(size, (d_scaled, of_keys), false, (grad, at), (before, of_values.t()), one);
             let (from_state, d) = (&decays.from_state[..len], &d_scaled[..len * key_dim]);
             let (dx, d_log) = (&mut *dq, &mut *d_sums);
-            vectorised(Unscale { d, x: q, at: keys, width, factors: from_state, dx, d_log, sign: one });
-            vectorised(Fade { state: ds, by: through });
-            vectorised(Scale { x: q, at: keys, width, factors: from_state, to: scaled });
+            vectorised(Unscale { d, x: q, at: q_at, width, factors: from_state, dx, d_log, sign: one });
+            vectorised(Fade { state: ds, through });
+            vectorised(Scale { x: q, at: q_at, width, factors: from_state, to: scaled });
             let size = [key_dim, value_dim, len];
             gemm(size, (ds, of_values), true, (scaled, of_keys.t()), (grad, at), one);
 
@@ -189,6 +190,7 @@ impl<F: Real> Task<'_, F> {
                 d_written: &d_written[..len * value_dim],
                 grad,
                 v,
+                v_at: Layout::of(&inputs[2], heads.row, start, head),
                 at,
                 width: value_dim,
                 dt: &dt[..len],
@@ -199,10 +201,10 @@ impl<F: Real> Task<'_, F> {
             });
         }
         let size = [len, key_dim, len];
-        gemm(size, (dq, of_keys), true, (d_scores, square), (k, keys), one);
-        gemm(size, (dk, of_keys), true, (d_scores, square.t()), (q, keys), one);
+        gemm(size, (dq, of_keys), true, (d_scores, square), (k, k_at), one);
+        gemm(size, (dk, of_keys), true, (d_scores, square.t()), (q, q_at), one);
         for (to, rows) in [(&out.dq, dq), (&out.dk, dk)] {
-            let part = heads.part * q.len();
+            let part = heads.part * inputs[0].len();
             for (t, row) in rows.chunks_exact(key_dim).enumerate() {
                 // SAFETY: a task writes the queries and keys of its group to its own part.
                 unsafe { to.at(part + keys.start + t * keys.rows, key_dim) }.copy_from_slice(row);
@@ -231,6 +233,7 @@ struct Values<'a, F> {
     d_written: &'a [F],
     grad: &'a [F],
     v: &'a [F],
+    v_at: Layout,
     at: Layout,
     width: usize,
     dt: &'a [F],
@@ -250,7 +253,8 @@ impl<F: Real> Work for Values<'_, F> {
         let mut d_skip = F::zero();
         for (t, (d_written, &dt)) in self.d_written.chunks_exact(width).zip(self.dt).enumerate() {
             let place = self.at.start + t * self.at.rows;
-            let (v, grad) = (&self.v[place..place + width], &self.grad[place..place + width]);
+            let v = &self.v[self.v_at.start + t * self.v_at.rows..][..width];
+            let grad = &self.grad[place..place + width];
             // SAFETY: the values of a head belong to its task.
             let dv = unsafe { self.dv.at(place, width) };
             for ((dv, &d), &grad) in dv.iter_mut().zip(d_written).zip(grad) {

@@ -12,7 +12,7 @@ mod backward;
 mod forward;
 mod rows;
 
-use super::chunks::{Chunks, Decays, Shape};
+use super::chunks::{Chunks, Decays, Fade, Shape, reads_views};
 use super::gemm::{Layout, gemm};
 use super::shared::SharedMut;
 use super::vectorised::vectorised;
@@ -127,10 +127,9 @@ impl<F: Real> Scratch<F> {
     }
 
     /// Forms `q·k` of a chunk.
-    fn score(&mut self, shape: Shape, inputs: &[Array<'_, F>], keys: Layout, len: usize) {
-        let (q, k) = (inputs[0].data, inputs[1].data);
+    fn score(&mut self, shape: Shape, [q, k]: [(&[F], Layout); 2], len: usize) {
         let to = (self.scores.as_mut_slice(), Layout::new(0, len, 1));
-        gemm([len, len, shape.key_dim], to, false, (q, keys), (k, keys.t()), F::one());
+        gemm([len, len, shape.key_dim], to, false, q, (k.0, k.1.t()), F::one());
     }
 
     /// Fills in a head's weights, decays and writes; returns the decay through the chunk.
@@ -144,7 +143,7 @@ impl<F: Real> Scratch<F> {
         }
         vectorised(Scale {
             x: inputs[2].data,
-            at: shape.values(row, start, head),
+            at: Layout::of(&inputs[2], row, start, head),
             width: shape.value_dim,
             factors: &self.dt[..len],
             to: &mut self.written,
@@ -156,6 +155,10 @@ impl<F: Real> Scratch<F> {
 }
 
 impl HostOp for ScalarDecay {
+    fn reads_views(&self, input: usize) -> bool {
+        reads_views(input)
+    }
+
     fn forward<F: Real>(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<Vec<F>>, Vec<F>) {
         forward::forward(self, inputs, keep)
     }

@@ -27,23 +27,6 @@ impl<F: Real> Work for Scale<'_, F> {
     }
 }
 
-/// `state ← state · by`.
-pub(super) struct Fade<'a, F> {
-    pub(super) state: &'a mut [F],
-    pub(super) by: F,
-}
-
-impl<F: Real> Work for Fade<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        for value in self.state {
-            *value = (*value * self.by).or_nothing();
-        }
-    }
-}
-
 /// `x·y`.
 pub(super) struct Dot<'a, F>(pub(super) &'a [F], pub(super) &'a [F]);
 

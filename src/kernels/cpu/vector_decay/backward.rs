@@ -19,7 +19,7 @@ use crate::kernels::real::Real;
 pub(super) fn run<F: Real>(shape: Shape, inputs: &[Array<'_, F>], kept: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
     let v = inputs[2].data;
     let (grad_o, mut d_state) = (grads[0], grads[1].to_vec());
-    let mut grads = [0, 1, 2, 3].map(|input| vec![F::zero(); inputs[input].data.len()]);
+    let mut grads = [0, 1, 2, 3].map(|input| vec![F::zero(); inputs[input].len()]);
     let [dq, dk, dv, d_log] = grads.each_mut().map(|grad| SharedMut::new(grad));
     d_state.par_chunks_mut(shape.state()).enumerate().for_each_init(
         || Scratch::new(shape),
@@ -34,7 +34,8 @@ pub(super) fn run<F: Real>(shape: Shape, inputs: &[Array<'_, F>], kept: &[F], gr
                 for index in (0..len.div_ceil(BLOCK)).rev() {
                     let start = start + index * BLOCK;
                     let values = shape.values(row, start, head);
-                    scratch.pull(shape, index, d_state, (v, values), grad_o);
+                    let v_at = Layout::of(&inputs[2], row, start, head);
+                    scratch.pull(shape, index, d_state, (v, v_at), (grad_o, values));
                     let Scratch { blocks, d_q, d_k, d_log: d_logs, d_v, .. } = &*scratch;
                     for t in 0..blocks[index].len {
                         let place = shape.key(row, start + t, head);
@@ -103,7 +104,7 @@ impl<F: Real> Scratch<F> {
                 let (done, next) = self.states.split_at_mut((index + 1) * shape.state());
                 let next = &mut next[..shape.state()];
                 next.copy_from_slice(&done[index * shape.state()..]);
-                block.advance(shape, next, (inputs[2].data, shape.values(row, start + at, head)));
+                block.advance(shape, next, (inputs[2].data, Layout::of(&inputs[2], row, start + at, head)));
             }
         }
     }
@@ -115,14 +116,14 @@ impl<F: Real> Scratch<F> {
         index: usize,
         d_state: &mut [F],
         (v, values): (&[F], Layout),
-        grad_o: &[F],
+        d_o: (&[F], Layout),
     ) {
         let (key_dim, value_dim, one) = (shape.key_dim, shape.value_dim, F::one());
         let of_values = Layout::new(0, value_dim, 1);
         let Self { blocks, states, d_q, d_k, d_log, d_v, d_weights, d_through } = self;
         let block = &blocks[index];
         let state = &states[index * shape.state()..(index + 1) * shape.state()];
-        let (len, d_o) = (block.len, (grad_o, values));
+        let len = block.len;
 
         let sizes = [len, value_dim, key_dim];
         gemm(sizes, (d_v, of_values), false, block.writes.matrix(), (d_state, of_values), one);

@@ -107,8 +107,9 @@ impl<F: Real> Block<F> {
         [row, head, start, len]: [usize; 4],
     ) {
         self.len = len;
-        let [q, k, log_decay] = [0, 1, 3].map(|input| inputs[input].data);
-        vectorised(Fill { shape, q, k, log_decay, row, head, start, block: self });
+        let inputs =
+            [0, 1, 3].map(|input| (inputs[input].data, Layout::of(&inputs[input], row, start, head)));
+        vectorised(Fill { shape, inputs, block: self });
     }
 
     /// The state after the block from that before; `values` are the block's.
@@ -123,12 +124,8 @@ impl<F: Real> Block<F> {
 
 struct Fill<'a, F> {
     shape: Shape,
-    q: &'a [F],
-    k: &'a [F],
-    log_decay: &'a [F],
-    row: usize,
-    head: usize,
-    start: usize,
+    /// Queries, keys and log-decays.
+    inputs: [(&'a [F], Layout); 3],
     block: &'a mut Block<F>,
 }
 
@@ -137,14 +134,13 @@ impl<F: Real> Work for Fill<'_, F> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let Self { shape, q, k, log_decay, row, head, start, block } = self;
+        let Self { shape, inputs, block } = self;
         for t in 0..block.len {
-            let place = shape.key(row, start + t, head);
-            let row = place..place + shape.key_dim;
-            spread(block.q.row_mut(t), &q[row.clone()]);
-            spread(block.k.row_mut(t), &k[row.clone()]);
+            let [q, k, log_decay] = inputs.map(|(data, at)| &data[at.start + t * at.rows..][..shape.key_dim]);
+            spread(block.q.row_mut(t), q);
+            spread(block.k.row_mut(t), k);
             let decays = block.decay.row_mut(t);
-            spread(decays, &log_decay[row]);
+            spread(decays, log_decay);
             for decay in decays.as_flattened_mut() {
                 *decay = F::fast_exp::<FMA>(*decay).or_nothing();
             }

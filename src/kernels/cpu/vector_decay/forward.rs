@@ -12,7 +12,7 @@ use crate::kernels::real::Real;
 pub(super) fn run<F: Real>(shape: Shape, inputs: &[Array<'_, F>], keep: bool) -> (Vec<Vec<F>>, Vec<F>) {
     let (key_dim, value_dim, one) = (shape.key_dim, shape.value_dim, F::one());
     let [v, initial] = [2, 4].map(|input| inputs[input].data);
-    let mut output = vec![F::zero(); v.len()];
+    let mut output = vec![F::zero(); inputs[2].len()];
     let mut last = initial.to_vec();
     let mut kept = vec![F::zero(); if keep { shape.kept(shape.batch, 0, 0) } else { 0 }];
     let (out, kept_shared) = (SharedMut::new(&mut output), SharedMut::new(&mut kept));
@@ -29,14 +29,15 @@ pub(super) fn run<F: Real>(shape: Shape, inputs: &[Array<'_, F>], keep: bool) ->
                     unsafe { kept_shared.at(place, shape.state()) }.copy_from_slice(state);
                 }
                 block.fill(shape, inputs, [row, head, start, len]);
-                let values = shape.values(row, start, head);
+                let (values, out_at) =
+                    (Layout::of(&inputs[2], row, start, head), shape.values(row, start, head));
                 let sizes = [len, value_dim, key_dim];
                 gemm(sizes, (o, of_values), false, block.reads.matrix(), (state, of_values), one);
                 let sizes = [len, value_dim, len];
                 gemm(sizes, (o, of_values), true, (&block.weights, SQUARE), (v, values), one);
                 for (t, o) in o.chunks_exact(value_dim).take(len).enumerate() {
                     // SAFETY: the outputs of a head belong to its task.
-                    unsafe { out.at(values.start + t * values.rows, value_dim) }.copy_from_slice(o);
+                    unsafe { out.at(out_at.start + t * out_at.rows, value_dim) }.copy_from_slice(o);
                 }
                 block.advance(shape, state, (v, values));
             }

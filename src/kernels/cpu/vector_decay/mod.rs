@@ -36,6 +36,10 @@ pub(crate) struct VectorDecay {
 }
 
 impl HostOp for VectorDecay {
+    fn reads_views(&self, input: usize) -> bool {
+        input < 4
+    }
+
     fn forward<F: Real>(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<Vec<F>>, Vec<F>) {
         forward::run(Shape::of(inputs, self.chunk_size), inputs, keep)
     }
@@ -80,12 +84,12 @@ impl Shape {
         ((row * self.heads + head) * self.chunks() + chunk) * self.state()
     }
 
-    /// Where the key of a token begins; its query and its decays begin there too.
+    /// Where the gradients of a token's key begin; those of its query and its decays begin there too.
     fn key(&self, row: usize, t: usize, head: usize) -> usize {
         ((row * self.seq + t) * self.heads + head) * self.key_dim
     }
 
-    /// The values from a token on.
+    /// Where the outputs from a token on lie, their gradients, and those of values.
     fn values(&self, row: usize, t: usize, head: usize) -> Layout {
         let start = ((row * self.seq + t) * self.heads + head) * self.value_dim;
         Layout::new(start, self.heads * self.value_dim, 1)
