@@ -22,6 +22,8 @@ mod diagonal_scan;
 mod linear;
 #[path = "ops/norm.rs"]
 mod norm;
+#[path = "ops/positions.rs"]
+mod positions;
 #[path = "ops/scalar_decay.rs"]
 mod scalar_decay;
 #[path = "ops/selective_scan.rs"]

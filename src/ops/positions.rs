@@ -201,13 +201,18 @@ impl Rope {
         let rows = if positions.len() == seq { 1 } else { batch };
         assert_eq!(positions.len(), rows * seq, "rope: expected {seq} or {batch} × {seq} positions");
         let turned = self.turned(head_dim);
-        let frequencies: Vec<f64> =
-            (0..turned / 2).map(|pair| self.base.powf(-2.0 * pair as f64 / turned as f64)).collect();
+        let turns = self.turns(turned, positions);
+        #[cfg(any(feature = "flex", feature = "ndarray"))]
+        if crate::kernels::Implementation::Auto.is_fused(&x) {
+            use crate::kernels::{cpu::rotate::Rotate, host};
+            let op = Rotate { pairs: self.pairs, turned, turns: turns.into() };
+            let [y] = host::run(op, vec![x.clone().swap_dims(1, 2).into()]);
+            return y.reshape(x.swap_dims(1, 2).dims()).swap_dims(1, 2);
+        }
         let mut cos = vec![1.0; rows * seq * head_dim];
         let mut sin = vec![0.0; rows * seq * head_dim];
-        for (token, &position) in positions.iter().enumerate() {
-            for (pair, frequency) in frequencies.iter().enumerate() {
-                let (s, c) = (position as f64 * frequency).sin_cos();
+        for (token, turns) in turns.chunks_exact(turned / 2).enumerate() {
+            for (pair, &(c, s)) in turns.iter().enumerate() {
                 for dimension in self.pair(pair, turned) {
                     cos[token * head_dim + dimension] = c;
                     sin[token * head_dim + dimension] = s;
@@ -221,6 +226,19 @@ impl Rope {
         let (cos, sin) = (table(cos), table(sin));
         let turned = x.clone().matmul(self.quarter_turn(head_dim, &x));
         x * cos + turned * sin
+    }
+
+    /// Cosine and sine of the angle of every pair, at every position.
+    fn turns(&self, turned: usize, positions: &[usize]) -> Vec<(f64, f64)> {
+        let frequency = |pair| self.base.powf(-2.0 * pair as f64 / turned as f64);
+        let frequencies: Vec<f64> = (0..turned / 2).map(frequency).collect();
+        let at = |&position: &usize| {
+            frequencies.iter().map(move |frequency| {
+                let (sin, cos) = (position as f64 * frequency).sin_cos();
+                (cos, sin)
+            })
+        };
+        positions.iter().flat_map(at).collect()
     }
 
     fn pair(&self, pair: usize, turned: usize) -> [usize; 2] {

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::vectorised::{Work, vectorised};
+use crate::kernels::cpu::shared::zeros;
 use crate::kernels::host::{Array, HostOp};
 use crate::kernels::real::Real;
 
@@ -134,7 +135,7 @@ impl<F: Real> Work for Map<'_, F> {
 impl HostOp for Elementwise {
     fn forward<F: Real>(&self, inputs: &[Array<'_, F>], _: bool) -> (Vec<Vec<F>>, Vec<F>) {
         let x = inputs[0].data;
-        let mut y = vec![F::zero(); x.len()];
+        let mut y = zeros(x.len());
         y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(out, x)| {
             vectorised(Map { function: *self, x, grad: None, out });
         });
@@ -143,7 +144,7 @@ impl HostOp for Elementwise {
 
     fn backward<F: Real>(&self, inputs: &[Array<'_, F>], _: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
         let (x, grad) = (inputs[0].data, grads[0]);
-        let mut dx = vec![F::zero(); x.len()];
+        let mut dx = zeros(x.len());
         let chunks = x.par_chunks(CHUNK).zip(grad.par_chunks(CHUNK));
         dx.par_chunks_mut(CHUNK).zip(chunks).for_each(|(out, (x, grad))| {
             vectorised(Map { function: *self, x, grad: Some(grad), out });

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::elementwise::Elementwise;
 use super::norm::sum;
 use super::vectorised::{Work, vectorised};
+use crate::kernels::cpu::shared::zeros;
 use crate::kernels::host::{Array, HostOp};
 use crate::kernels::real::Real;
 
@@ -127,7 +128,7 @@ impl GatedNorm {
         let [x, z, gamma] = [0, 1, 2].map(|input| inputs[input].data);
         let epsilon = F::from_f64(self.epsilon).expect("a float");
         let group_size = self.group_size;
-        let mut y = vec![F::zero(); x.len()];
+        let mut y = zeros(x.len());
         let chunk = ROWS * gamma.len();
         let rows = x.par_chunks(chunk).zip(z.par_chunks(chunk));
         y.par_chunks_mut(chunk).zip(rows).for_each(|(y, (x, z))| {
@@ -140,7 +141,7 @@ impl GatedNorm {
         let [x, z, gamma] = [0, 1, 2].map(|input| inputs[input].data);
         let epsilon = F::from_f64(self.epsilon).expect("a float");
         let group_size = self.group_size;
-        let (mut dx, mut dz) = (vec![F::zero(); x.len()], vec![F::zero(); x.len()]);
+        let (mut dx, mut dz) = (zeros(x.len()), zeros(x.len()));
         let chunk = ROWS * gamma.len();
         let rows = x.par_chunks(chunk).zip(z.par_chunks(chunk)).zip(grad.par_chunks(chunk));
         let parts: Vec<Vec<F>> = dx

@@ -14,6 +14,7 @@ mod lanes;
 pub(crate) mod linear;
 pub(crate) mod norm;
 
+pub(crate) mod rotate;
 pub(crate) mod scalar_decay;
 pub(crate) mod selective_scan;
 mod shared;

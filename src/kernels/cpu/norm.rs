@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::vectorised::{Work, vectorised};
+use crate::kernels::cpu::shared::zeros;
 use crate::kernels::host::{Array, HostOp};
 use crate::kernels::real::Real;
 
@@ -125,7 +126,7 @@ impl Norm {
         let (x, gamma) = (inputs[0].data, inputs[1].data);
         let beta = if CENTRED { inputs[2].data } else { &[] };
         let epsilon = F::from_f64(self.epsilon).expect("a float");
-        let mut y = vec![F::zero(); x.len()];
+        let mut y = zeros(x.len());
         let chunk = ROWS * gamma.len();
         y.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).for_each(|(y, x)| {
             vectorised(Forward::<F, CENTRED> { x, gamma, beta, epsilon, y });
@@ -136,7 +137,7 @@ impl Norm {
     fn backward<F: Real, const CENTRED: bool>(self, inputs: &[Array<'_, F>], grad: &[F]) -> Vec<Vec<F>> {
         let (x, gamma) = (inputs[0].data, inputs[1].data);
         let epsilon = F::from_f64(self.epsilon).expect("a float");
-        let mut dx = vec![F::zero(); x.len()];
+        let mut dx = zeros(x.len());
         let chunk = ROWS * gamma.len();
         let rows = x.par_chunks(chunk).zip(grad.par_chunks(chunk));
         let parts: Vec<Vec<F>> = dx

@@ -1,6 +1,25 @@
-//! A buffer that parallel tasks fill at disjoint places.
+//! Buffers that parallel tasks fill at disjoint places.
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+
+use rayon::prelude::*;
+
+use crate::kernels::real::Real;
+
+/// As many zeros, written by all threads.
+pub(crate) fn zeros<F: Real>(len: usize) -> Vec<F> {
+    const CHUNK: usize = 1 << 15;
+    if len <= CHUNK {
+        return vec![F::zero(); len];
+    }
+    let mut array = Vec::with_capacity(len);
+    let room = &mut array.spare_capacity_mut()[..len];
+    room.par_chunks_mut(CHUNK).for_each(|chunk| chunk.fill(MaybeUninit::new(F::zero())));
+    // SAFETY: these elements have been written.
+    unsafe { array.set_len(len) };
+    array
+}
 
 /// A mutable slice lent to several tasks at once.
 pub(crate) struct SharedMut<'a, F> {

@@ -3,6 +3,7 @@ use rayon::prelude::*;
 use super::view::{View, exponentials, tanh};
 use super::{Attention, KEYS, QUERIES, Shape, SharedMut, Transposed, blocks, from};
 use crate::kernels::cpu::gemm::{Layout, gemm};
+use crate::kernels::cpu::shared::zeros;
 use crate::kernels::cpu::vectorised::{Work, dot, vectorised};
 use crate::kernels::host::Array;
 use crate::kernels::real::Real;
@@ -16,6 +17,9 @@ struct Buffers<F> {
     scores: Vec<F>,
     /// `[queries, head_dim]`.
     dq: Vec<F>,
+    /// Of the keys and values that the head reads, `[keys, dim]`.
+    dk: Vec<F>,
+    dv: Vec<F>,
     /// Of each query, the mean of its weights' gradients, by weight.
     means: Vec<F>,
 }
@@ -31,43 +35,65 @@ pub(super) fn backward<F: Real>(
     let Shape { batch, keys, n_heads, n_kv_heads, head_dim, value_dim, .. } = shape;
     let across = [1, 2].map(|input| Transposed::new(&inputs[input]));
     let [q_len, k_len, v_len] = [0, 1, 2].map(|input| inputs[input].len());
-    let mut dq = vec![F::zero(); q_len];
+    let mut dq = zeros(q_len);
     let dq_shared = SharedMut::new(&mut dq);
     let buffers = || Buffers {
         weights: vec![F::zero(); QUERIES * KEYS],
         grads: vec![F::zero(); QUERIES * KEYS],
         scores: vec![F::zero(); if op.soft_cap.is_some() { QUERIES * KEYS } else { 0 }],
         dq: vec![F::zero(); QUERIES * head_dim],
+        dk: vec![F::zero(); keys * head_dim],
+        dv: vec![F::zero(); keys * value_dim],
         means: vec![F::zero(); QUERIES],
     };
-    // Of every query head: several may read one key head.
-    let parts: Vec<[Vec<F>; 2]> = (0..batch * n_heads)
+    let [mut dk, mut dv] = [k_len, v_len].map(|len| zeros(len));
+    let (dk_shared, dv_shared) = (SharedMut::new(&mut dk), SharedMut::new(&mut dv));
+    let group = n_heads / n_kv_heads;
+    // Where several query heads read one key head, their parts of its gradients are added afterwards, in order.
+    let parts: Vec<Option<[Vec<F>; 2]>> = (0..batch * n_heads)
         .into_par_iter()
         .map_init(buffers, |buffers, task| {
             let (row, head) = (task / n_heads, task % n_heads);
             let of_head = Head { op, shape, inputs, row, head, kept, grad };
-            of_head.backward(&across, buffers, &dq_shared)
+            of_head.backward(&across, buffers, &dq_shared);
+            if group > 1 {
+                return Some([buffers.dk.clone(), buffers.dv.clone()]);
+            }
+            let add = |rows, sum, at, dim| vectorised(Add { rows, sum, at, dim });
+            add(&buffers.dk, &dk_shared, shape.k(row, head), head_dim);
+            add(&buffers.dv, &dv_shared, shape.v(row, head), value_dim);
+            None
         })
         .collect();
-    let [mut dk, mut dv] = [k_len, v_len].map(|len| vec![F::zero(); len]);
-    let (dk_shared, dv_shared) = (SharedMut::new(&mut dk), SharedMut::new(&mut dv));
-    let group = n_heads / n_kv_heads;
     parts.par_chunks(group).enumerate().for_each(|(task, parts)| {
         let (row, kv_head) = (task / n_kv_heads, task % n_kv_heads);
-        let sums =
-            [(&dk_shared, shape.k(row, kv_head), head_dim), (&dv_shared, shape.v(row, kv_head), value_dim)];
-        for (which, (sum, at, dim)) in sums.into_iter().enumerate() {
-            for key in 0..keys {
-                // SAFETY: the keys and values of a key head belong to its task.
-                let sum = unsafe { sum.at(at.start + key * at.rows, dim) };
-                for part in parts {
-                    let part = &part[which][key * dim..(key + 1) * dim];
-                    sum.iter_mut().zip(part).for_each(|(sum, &part)| *sum += part);
-                }
-            }
+        for [dk, dv] in parts.iter().flatten() {
+            vectorised(Add { rows: dk, sum: &dk_shared, at: shape.k(row, kv_head), dim: head_dim });
+            vectorised(Add { rows: dv, sum: &dv_shared, at: shape.v(row, kv_head), dim: value_dim });
         }
     });
     vec![dq, dk, dv]
+}
+
+/// Adds contiguous rows to those of a matrix that belongs to one task.
+struct Add<'a, F> {
+    rows: &'a [F],
+    sum: &'a SharedMut<'a, F>,
+    at: Layout,
+    dim: usize,
+}
+
+impl<F: Real> Work for Add<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        for (t, row) in self.rows.chunks_exact(self.dim).enumerate() {
+            // SAFETY: the gradients of a key head's keys, and of its values, belong to one task.
+            let sum = unsafe { self.sum.at(self.at.start + t * self.at.rows, self.dim) };
+            sum.iter_mut().zip(row).for_each(|(sum, &value)| *sum += value);
+        }
+    }
 }
 
 /// One query head of one row.
@@ -83,23 +109,24 @@ struct Head<'a, F> {
 }
 
 impl<F: Real> Head<'_, F> {
-    /// The gradients of the keys and values that the head reads, `[keys, dim]`; those of its queries go to their place.
+    /// The gradients of the keys and values that the head reads, in the buffers; those of its queries go to their place.
     fn backward(
         &self,
         [keys_across, values_across]: &[Transposed<F>; 2],
         buffers: &mut Buffers<F>,
         all_dq: &SharedMut<'_, F>,
-    ) -> [Vec<F>; 2] {
+    ) {
         let Self { op, shape, inputs, row, head, grad, .. } = *self;
         let (q, k) = (inputs[0].data, inputs[1].data);
-        let Shape { batch, seq, keys, n_heads, n_kv_heads, head_dim, value_dim } = shape;
+        let Shape { batch, seq, n_heads, n_kv_heads, head_dim, value_dim, .. } = shape;
         let kv_head = head * n_kv_heads / n_heads;
         let (scale, one) = (F::from_f64(op.scale).expect("a float"), F::one());
         let view = op.view::<F>(shape, row, head);
         let (log_sums, outputs) = self.kept.split_at(batch * n_heads * seq);
         let log_sums = &log_sums[(row * n_heads + head) * seq..(row * n_heads + head + 1) * seq];
-        let [mut dk, mut dv] = [head_dim, value_dim].map(|dim| vec![F::zero(); keys * dim]);
-        let Buffers { weights, grads, scores, dq, means } = buffers;
+        let Buffers { weights, grads, scores, dq, dk, dv, means } = buffers;
+        dk.fill(F::zero());
+        dv.fill(F::zero());
         let of_keys = Layout::new(0, head_dim, 1);
         for first in (0..seq).step_by(QUERIES) {
             let m = QUERIES.min(seq - first);
@@ -111,25 +138,15 @@ impl<F: Real> Head<'_, F> {
             for (block, seen) in blocks(view.tile(first, first + m)) {
                 let n = seen.len();
                 let square = Layout::new(0, n, 1);
-                let across = |x: &Transposed<F>| {
-                    let at = x.block(row, kv_head, block);
-                    Layout { start: at.start + seen.start - block * KEYS, ..at }
-                };
-                let (k_across, v_across) = (across(keys_across), across(values_across));
+                let k_across = keys_across.block(row, kv_head, block, seen.start);
+                let v_across = values_across.block(row, kv_head, block, seen.start);
                 let k_seen = Layout::of(&inputs[1], row, seen.start, kv_head);
-                gemm(
-                    [m, n, head_dim],
-                    (weights, square),
-                    false,
-                    (q, q_tile),
-                    (&keys_across.data, k_across),
-                    scale,
-                );
+                gemm([m, n, head_dim], (weights, square), false, (q, q_tile), k_across, scale);
                 if op.soft_cap.is_some() {
                     scores[..m * n].copy_from_slice(&weights[..m * n]);
                 }
                 let to = (grads.as_mut_slice(), square);
-                gemm([m, n, dim], to, false, (grad, o_tile), (&values_across.data, v_across), one);
+                gemm([m, n, dim], to, false, (grad, o_tile), v_across, one);
                 let (dv_seen, dk_seen) =
                     (Layout::new(seen.start * dim, dim, 1), Layout::new(seen.start * head_dim, head_dim, 1));
                 vectorised(Block {
@@ -142,8 +159,8 @@ impl<F: Real> Head<'_, F> {
                     log_sums: &log_sums[first..first + m],
                     means,
                 });
-                gemm([n, dim, m], (&mut dv, dv_seen), true, (weights, square.t()), (grad, o_tile), one);
-                gemm([n, head_dim, m], (&mut dk, dk_seen), true, (grads, square.t()), (q, q_tile), scale);
+                gemm([n, dim, m], (dv, dv_seen), true, (weights, square.t()), (grad, o_tile), one);
+                gemm([n, head_dim, m], (dk, dk_seen), true, (grads, square.t()), (q, q_tile), scale);
                 gemm([m, head_dim, n], (dq, of_keys), true, (grads, square), (k, k_seen), scale);
             }
             let dq_tile = from(shape.q(row, head), first);
@@ -152,7 +169,6 @@ impl<F: Real> Head<'_, F> {
                 unsafe { all_dq.at(dq_tile.start + t * dq_tile.rows, head_dim) }.copy_from_slice(tile);
             }
         }
-        [dk, dv]
     }
 }
 
@@ -200,8 +216,6 @@ impl<F: Real> Work for Block<'_, F> {
         let rows = self.weights.chunks_exact_mut(width).zip(self.grads.chunks_exact_mut(width));
         for (t, (weights, grads)) in rows.enumerate() {
             let range = self.view.apply::<FMA>(self.first + t, &self.seen, weights);
-            weights[..range.start].fill(F::zero());
-            weights[range.end..].fill(F::zero());
             if self.log_sums[t] == F::infinity() {
                 weights.fill(F::zero());
             } else {

@@ -46,7 +46,7 @@ impl<F: Real> Work for Head<'_, F> {
                 *score = by_key[i];
             }
             let range = view.apply::<FMA>(i, &seen, &mut scores);
-            let greatest = greatest(&scores[range.clone()]);
+            let greatest = greatest(&mut scores[range.clone()]);
             if greatest <= View::<F>::least() {
                 continue;
             }

@@ -50,27 +50,48 @@ pub(super) fn forward<F: Real>(
         for (block, seen) in blocks(view.tile(first, first + m)) {
             let n = seen.len();
             let square = Layout::new(0, n, 1);
-            let mut k_seen = transposed.block(row, kv_head, block);
-            k_seen.start += seen.start - block * KEYS;
+            let k_seen = transposed.block(row, kv_head, block, seen.start);
             let q_tile = Layout::of(&inputs[0], row, first, head);
-            gemm([m, n, head_dim], (scores, square), false, (q, q_tile), (&transposed.data, k_seen), scale);
+            gemm([m, n, head_dim], (scores, square), false, (q, q_tile), k_seen, scale);
             let v_seen = Layout::of(&inputs[2], row, seen.start, kv_head);
             vectorised(Online { view, first, seen, scores: &mut scores[..m * n], greatest, sums, output });
             gemm([m, value_dim, n], (output, dense), true, (scores, square), (v, v_seen), F::one());
         }
         let o_tile = from(shape.o(row, head), first);
-        for (t, output) in output.chunks_exact(value_dim).take(m).enumerate() {
-            if sums[t] > F::zero() {
-                let (place, factor) = (o_tile.start + t * o_tile.rows, sums[t].recip());
-                // SAFETY: every query of a head belongs to one task; so does its sum.
-                let out = unsafe { out.at(place, value_dim) };
-                out.iter_mut().zip(output).for_each(|(out, &value)| *out = value * factor);
-                // SAFETY: as above.
-                let log_sum = unsafe { log_sums.at((row * n_heads + head) * seq + first + t, 1) };
-                log_sum.fill(greatest[t] + sums[t].ln());
+        vectorised(Divide { output, sums: &sums[..m], out, at: o_tile });
+        // SAFETY: every query of a head belongs to one task, and its sum too.
+        let log_sums = unsafe { log_sums.at((row * n_heads + head) * seq + first, m) };
+        for ((log_sum, &greatest), &sum) in log_sums.iter_mut().zip(&*greatest).zip(&*sums) {
+            if sum > F::zero() {
+                *log_sum = greatest + sum.ln();
             }
         }
     });
+}
+
+/// Rows of the output, each by its sum, to their places; where a query sees nothing, 0 stays.
+struct Divide<'a, F> {
+    output: &'a [F],
+    sums: &'a [F],
+    out: &'a SharedMut<'a, F>,
+    at: Layout,
+}
+
+impl<F: Real> Work for Divide<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let width = self.output.len() / QUERIES;
+        for (t, (output, &sum)) in self.output.chunks_exact(width).zip(self.sums).enumerate() {
+            if sum > F::zero() {
+                let factor = sum.recip();
+                // SAFETY: every query of a head belongs to one task.
+                let out = unsafe { self.out.at(self.at.start + t * self.at.rows, width) };
+                out.iter_mut().zip(output).for_each(|(out, &value)| *out = value * factor);
+            }
+        }
+    }
 }
 
 /// Scores of a block, in place, to `e^(score − greatest)`, with what came before scaled to the new greatest.
@@ -93,7 +114,7 @@ impl<F: Real> Work for Online<'_, F> {
         let rows = self.scores.chunks_exact_mut(self.seen.len()).zip(self.output.chunks_exact_mut(width));
         for (t, (scores, output)) in rows.enumerate() {
             let range = self.view.apply::<FMA>(self.first + t, &self.seen, scores);
-            let (before, now) = (self.greatest[t], greatest(&scores[range.clone()]));
+            let (before, now) = (self.greatest[t], greatest(&mut scores[range.clone()]));
             if now > before {
                 if self.sums[t] > F::zero() {
                     let factor = F::fast_exp::<FMA>(before - now);
@@ -102,8 +123,6 @@ impl<F: Real> Work for Online<'_, F> {
                 }
                 self.greatest[t] = now;
             }
-            scores[..range.start].fill(F::zero());
-            scores[range.end..].fill(F::zero());
             self.sums[t] += exponentials::<F, FMA>(&mut scores[range], self.greatest[t]);
         }
     }

@@ -16,8 +16,10 @@ mod view;
 use rayon::prelude::*;
 
 use super::gemm::Layout;
+use super::lanes::{LANES, load, store};
 use super::shared::SharedMut;
-use super::vectorised::vectorised;
+use super::vectorised::{Work, vectorised};
+use crate::kernels::cpu::shared::zeros;
 use crate::kernels::host::{Array, HostOp};
 use crate::kernels::real::Real;
 use crate::ops::HeadBias;
@@ -92,12 +94,11 @@ fn from(layout: Layout, token: usize) -> Layout {
     Layout { start: layout.start + token * layout.rows, ..layout }
 }
 
-/// Keys or values of every head, transposed block by block: `[batch, heads, blocks, dim, stride]`.
+/// Keys or values of every head, transposed block by block: of each head, then each block, `[dim, stride]`.
 struct Transposed<F> {
-    data: Vec<F>,
+    blocks: Vec<Vec<F>>,
     heads: usize,
-    dim: usize,
-    blocks: usize,
+    of_a_head: usize,
     /// From one row of a block to the next: more than a block, and not a power of two, so that a column's rows lie in
     /// different sets of the cache.
     stride: usize,
@@ -107,26 +108,62 @@ impl<F: Real> Transposed<F> {
     /// Of an input `[batch, tokens, heads, dim]`.
     fn new(x: &Array<'_, F>) -> Self {
         let [batch, tokens, heads, dim] = x.dims.try_into().expect("an input has rank 4");
-        let blocks = tokens.div_ceil(KEYS);
+        let of_a_head = tokens.div_ceil(KEYS);
         let stride = KEYS.min(tokens).next_multiple_of(16) + 16;
-        let mut data = vec![F::zero(); batch * heads * blocks * dim * stride];
-        data.par_chunks_mut(dim * stride).enumerate().for_each(|(index, block)| {
-            let (head, first) = (index / blocks, index % blocks * KEYS);
+        let block = |index| {
+            let (head, first) = (index / of_a_head, index % of_a_head * KEYS);
             let at = Layout::of(x, head / heads, first, head % heads);
-            for token in 0..KEYS.min(tokens - first) {
-                let start = at.start + token * at.rows;
-                for (row, &value) in x.data[start..start + dim].iter().enumerate() {
-                    block[row * stride + token] = value;
-                }
-            }
-        });
-        Self { data, heads, dim, blocks, stride }
+            let mut to = vec![F::zero(); dim * stride];
+            let tokens = KEYS.min(tokens - first);
+            vectorised(Transpose { x: x.data, at, tokens, dim, to: &mut to, stride });
+            to
+        };
+        let blocks = (0..batch * heads * of_a_head).into_par_iter().map(block).collect();
+        Self { blocks, heads, of_a_head, stride }
     }
 
-    /// The block of one head, as a matrix `[dim, KEYS]`.
-    fn block(&self, row: usize, head: usize, block: usize) -> Layout {
-        let start = ((row * self.heads + head) * self.blocks + block) * self.dim * self.stride;
-        Layout::new(start, self.stride, 1)
+    /// The block of one head, from one of its keys on: a matrix `[dim, keys]`.
+    fn block(&self, row: usize, head: usize, block: usize, key: usize) -> (&[F], Layout) {
+        let data = &self.blocks[(row * self.heads + head) * self.of_a_head + block];
+        (data, Layout::new(key - block * KEYS, self.stride, 1))
+    }
+}
+
+/// Rows of tokens to columns, in tiles of [`LANES`] by [`LANES`].
+struct Transpose<'a, F> {
+    x: &'a [F],
+    at: Layout,
+    tokens: usize,
+    dim: usize,
+    to: &'a mut [F],
+    stride: usize,
+}
+
+impl<F: Real> Work for Transpose<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let Self { x, at, tokens, dim, to, stride } = self;
+        for token in (0..tokens).step_by(LANES) {
+            let rows = LANES.min(tokens - token);
+            for column in (0..dim).step_by(LANES) {
+                let columns = LANES.min(dim - column);
+                let mut tile = [[F::zero(); LANES]; LANES];
+                for (t, tile) in tile.iter_mut().enumerate().take(rows) {
+                    let start = at.start + (token + t) * at.rows + column;
+                    *tile = load(&x[start..start + columns]);
+                }
+                for c in 0..columns {
+                    let mut line = [F::zero(); LANES];
+                    for (line, tile) in line.iter_mut().zip(&tile) {
+                        *line = tile[c];
+                    }
+                    let start = (column + c) * stride + token;
+                    store(&line, &mut to[start..start + rows]);
+                }
+            }
+        }
     }
 }
 
@@ -170,7 +207,7 @@ impl HostOp for Attention {
     /// Keeps the logarithm of every query's sum, `[batch, n_heads, seq]`, and the output.
     fn forward<F: Real>(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<Vec<F>>, Vec<F>) {
         let shape = Shape::of(inputs);
-        let mut output = vec![F::zero(); shape.batch * shape.seq * shape.n_heads * shape.value_dim];
+        let mut output = zeros(shape.batch * shape.seq * shape.n_heads * shape.value_dim);
         let mut log_sums = vec![F::infinity(); shape.batch * shape.n_heads * shape.seq];
         let (out, sums) = (SharedMut::new(&mut output), SharedMut::new(&mut log_sums));
         if shape.seq < FEW_QUERIES {

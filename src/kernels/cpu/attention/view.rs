@@ -40,8 +40,8 @@ impl<F: Real> View<'_, F> {
         F::min_value() / (F::one() + F::one())
     }
 
-    /// The scores of query `i` and the keys `seen`, with cap, slope and documents; those that do not count are
-    /// [`least`](Self::least), or outside the returned range.
+    /// The scores of query `i` and the keys `seen`, with cap, slope and documents. Those that do not count become
+    /// [`least`](Self::least) within the returned range, which is whole vectors if it can be, and 0 outside of it.
     #[inline(always)]
     pub(super) fn apply<const FMA: bool>(
         &self,
@@ -73,7 +73,16 @@ impl<F: Real> View<'_, F> {
                 *score = if key == queries[i] { *score } else { Self::least() };
             }
         }
-        low..high
+        if low == high {
+            scores.fill(F::zero());
+            return low..low;
+        }
+        let whole = low - low % WIDTH..high.next_multiple_of(WIDTH).min(scores.len());
+        scores[..whole.start].fill(F::zero());
+        scores[whole.start..low].fill(Self::least());
+        scores[high..whole.end].fill(Self::least());
+        scores[whole.end..].fill(F::zero());
+        whole
     }
 }
 
@@ -85,38 +94,64 @@ pub(super) fn tanh<F: Real, const FMA: bool>(x: F) -> F {
     if x < F::zero() { -y } else { y }
 }
 
-/// The largest, as partial maxima that vectorise.
+/// Scores that are handled together: two vectors of AVX-512 in f32.
+const WIDTH: usize = 32;
+
+/// `f` of [`WIDTH`] scores after the other, the last ones filled up with what does not count.
 #[inline(always)]
-pub(super) fn greatest<F: Real>(scores: &[F]) -> F {
-    let mut greatest = [View::<F>::least(); 32];
-    let chunks = scores.chunks_exact(32);
-    for (g, &score) in greatest.iter_mut().zip(chunks.remainder()) {
-        *g = if score > *g { score } else { *g };
+fn together<F: Real>(scores: &mut [F], mut f: impl FnMut(&mut [F; WIDTH])) {
+    let (whole, rest) = scores.as_chunks_mut::<WIDTH>();
+    for scores in whole {
+        f(scores);
     }
-    for chunk in chunks {
-        for l in 0..32 {
-            greatest[l] = if chunk[l] > greatest[l] { chunk[l] } else { greatest[l] };
+    if !rest.is_empty() {
+        let mut last = [View::<F>::least(); WIDTH];
+        last[..rest.len()].copy_from_slice(rest);
+        f(&mut last);
+        rest.copy_from_slice(&last[..rest.len()]);
+    }
+}
+
+/// The larger; unlike `max`, one instruction.
+#[inline(always)]
+fn larger<F: Real>(x: F, y: F) -> F {
+    if x > y { x } else { y }
+}
+
+/// All of them to one, by halves.
+#[inline(always)]
+fn reduce<F: Real>(mut parts: [F; WIDTH], f: impl Fn(F, F) -> F) -> F {
+    for half in [16, 8, 4, 2, 1] {
+        for l in 0..half {
+            parts[l] = f(parts[l], parts[l + half]);
         }
     }
-    greatest.into_iter().fold(View::<F>::least(), F::max)
+    parts[0]
+}
+
+/// The largest.
+#[inline(always)]
+pub(super) fn greatest<F: Real>(scores: &mut [F]) -> F {
+    let mut greatest = [View::<F>::least(); WIDTH];
+    together(scores, |scores| {
+        for l in 0..WIDTH {
+            greatest[l] = larger(scores[l], greatest[l]);
+        }
+    });
+    reduce(greatest, larger)
 }
 
 /// `e^(score − by)` of every score, in place, 0 for those that do not count; their sum.
 #[inline(always)]
 pub(super) fn exponentials<F: Real, const FMA: bool>(scores: &mut [F], by: F) -> F {
     let least = View::<F>::least();
-    let weight = |score: F| if score > least { F::fast_exp::<FMA>(score - by) } else { F::zero() };
-    let mut sums = [F::zero(); 32];
-    let mut chunks = scores.chunks_exact_mut(32);
-    for chunk in &mut chunks {
-        for l in 0..32 {
-            chunk[l] = weight(chunk[l]);
-            sums[l] += chunk[l];
+    let mut sums = [F::zero(); WIDTH];
+    together(scores, |scores| {
+        for l in 0..WIDTH {
+            let weight = F::fast_exp::<FMA>(scores[l] - by);
+            scores[l] = if scores[l] > least { weight } else { F::zero() };
+            sums[l] += scores[l];
         }
-    }
-    for (sum, score) in sums.iter_mut().zip(chunks.into_remainder()) {
-        *score = weight(*score);
-        *sum += *score;
-    }
-    sums.into_iter().fold(F::zero(), |sum, part| sum + part)
+    });
+    reduce(sums, |x, y| x + y)
 }

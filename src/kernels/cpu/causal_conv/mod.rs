@@ -12,6 +12,7 @@ use super::elementwise::Elementwise;
 use super::shared::SharedMut;
 use super::total;
 use super::vectorised::vectorised;
+use crate::kernels::cpu::shared::zeros;
 use crate::kernels::host::{Array, HostOp};
 use crate::kernels::real::Real;
 use crate::ops::Segments;
@@ -156,7 +157,7 @@ impl HostOp for CausalConv {
         let shape = Shape::of(inputs);
         let reach = self.reach(shape);
         let mut outputs: Vec<Vec<F>> =
-            self.widths.iter().map(|width| vec![F::zero(); shape.batch * shape.seq * width]).collect();
+            self.widths.iter().map(|width| zeros(shape.batch * shape.seq * width)).collect();
         let pieces: Vec<SharedMut<'_, F>> = outputs.iter_mut().map(|piece| SharedMut::new(piece)).collect();
         shape.tasks().for_each(|(row, tokens)| {
             let first = row * shape.seq;
@@ -165,7 +166,7 @@ impl HostOp for CausalConv {
             vectorised(forward::Forward { row, tokens, first, activation, pieces: &pieces, widths });
         });
         let width = shape.channels;
-        let mut last = vec![F::zero(); shape.batch * shape.past() * width];
+        let mut last = zeros(shape.batch * shape.past() * width);
         for (row, (begin, columns)) in self.last(shape).into_iter().enumerate() {
             let inputs = Self::row(shape, row, inputs, &reach);
             for column in columns {
@@ -181,8 +182,8 @@ impl HostOp for CausalConv {
         let shape = Shape::of(inputs);
         let (reach, width, past) = (self.reach(shape), shape.channels, shape.past());
         let (grad_last, grad_pieces) = grads.split_last().expect("the last window is an output");
-        let mut dx = vec![F::zero(); shape.batch * shape.seq * width];
-        let mut d_window = vec![F::zero(); shape.batch * past * width];
+        let mut dx = zeros(shape.batch * shape.seq * width);
+        let mut d_window = zeros(shape.batch * past * width);
         let (dx_shared, window_shared) = (SharedMut::new(&mut dx), SharedMut::new(&mut d_window));
         let parts: Vec<(Vec<F>, Vec<F>)> = shape
             .tasks()

@@ -13,6 +13,7 @@ use super::lanes::{LANES, Lanes, fma, fnma, load, times};
 use super::shared::SharedMut;
 use super::total;
 use super::vectorised::vectorised;
+use crate::kernels::cpu::shared::zeros;
 use crate::kernels::host::{Array, HostOp};
 use crate::kernels::real::Real;
 use crate::ops::Segments;
@@ -168,9 +169,9 @@ impl ComplexScan {
 impl HostOp for ComplexScan {
     fn forward<F: Real>(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<Vec<F>>, Vec<F>) {
         let shape = Shape::of(inputs);
-        let mut output = vec![F::zero(); inputs[0].data.len()];
-        let mut last = vec![F::zero(); shape.batch * shape.states()];
-        let mut kept = vec![F::zero(); if keep { shape.kept(shape.batch, 0, 0) } else { 0 }];
+        let mut output = zeros(inputs[0].data.len());
+        let mut last = zeros(shape.batch * shape.states());
+        let mut kept = zeros(if keep { shape.kept(shape.batch, 0, 0) } else { 0 });
         let kept_shared = SharedMut::new(&mut kept);
         let (y, last_shared) = (SharedMut::new(&mut output), SharedMut::new(&mut last));
         self.for_each_block(inputs, |block| {
@@ -183,8 +184,8 @@ impl HostOp for ComplexScan {
     fn backward<F: Real>(&self, inputs: &[Array<'_, F>], kept: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
         let shape = Shape::of(inputs);
         let (grad_y, grad_last) = (grads[0], grads[1]);
-        let mut u = vec![F::zero(); grad_y.len()];
-        let [mut decay, mut c, mut state] = [(); 3].map(|()| vec![F::zero(); grad_last.len()]);
+        let mut u = zeros(grad_y.len());
+        let [mut decay, mut c, mut state] = [(); 3].map(|()| zeros(grad_last.len()));
         let grads = backward::Gradients {
             u: SharedMut::new(&mut u),
             decay: SharedMut::new(&mut decay),

@@ -5,6 +5,7 @@ use super::{Chunk, Place, below, layouts, subtract_rows};
 use crate::kernels::cpu::chunks::{Chunks, Fade, Shape, Within};
 use crate::kernels::cpu::gemm::gemm;
 use crate::kernels::cpu::shared::SharedMut;
+use crate::kernels::cpu::shared::zeros;
 use crate::kernels::cpu::vectorised::{Work, dot, vectorised};
 use crate::kernels::host::Array;
 use crate::kernels::real::Real;
@@ -52,7 +53,7 @@ pub(super) fn backward<F: Real>(
     let shape = chunks.shape(inputs);
     let (key_dim, value_dim, least) = (shape.key_dim, shape.value_dim, chunks.least::<F>());
     let (grad_o, mut d_state) = (grads[0], grads[1].to_vec());
-    let mut grads = [0, 1, 2, 3, 4].map(|input| vec![F::zero(); inputs[input].len()]);
+    let mut grads = [0, 1, 2, 3, 4].map(|input| zeros(inputs[input].len()));
     let [dq, dk, dv, d_beta, d_log] = grads.each_mut().map(|grad| SharedMut::new(grad));
     let per_group = shape.heads / shape.groups;
     d_state.par_chunks_mut(per_group * shape.state()).enumerate().for_each_init(

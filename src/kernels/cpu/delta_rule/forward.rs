@@ -4,6 +4,7 @@ use super::{Chunk, Place, below, layouts};
 use crate::kernels::cpu::chunks::{Chunks, Fade};
 use crate::kernels::cpu::gemm::gemm;
 use crate::kernels::cpu::shared::SharedMut;
+use crate::kernels::cpu::shared::zeros;
 use crate::kernels::cpu::vectorised::{Work, vectorised};
 use crate::kernels::host::Array;
 use crate::kernels::real::Real;
@@ -16,9 +17,9 @@ pub(super) fn forward<F: Real>(
 ) -> (Vec<Vec<F>>, Vec<F>) {
     let shape = chunks.shape(inputs);
     let (key_dim, value_dim) = (shape.key_dim, shape.value_dim);
-    let mut output = vec![F::zero(); inputs[2].len()];
+    let mut output = zeros(inputs[2].len());
     let mut last = inputs[5].data.to_vec();
-    let mut kept = vec![F::zero(); if keep { shape.kept(shape.batch, 0, 0) } else { 0 }];
+    let mut kept = zeros(if keep { shape.kept(shape.batch, 0, 0) } else { 0 });
     let (out, kept_shared) = (SharedMut::new(&mut output), SharedMut::new(&mut kept));
     last.par_chunks_mut(shape.state()).enumerate().for_each_init(
         || Chunk::new(shape),

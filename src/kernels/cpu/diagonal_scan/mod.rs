@@ -15,6 +15,7 @@ use super::shared::SharedMut;
 use super::tokens::{Token, tokens};
 use super::total;
 use super::vectorised::vectorised;
+use crate::kernels::cpu::shared::zeros;
 use crate::kernels::host::{Array, HostOp};
 use crate::kernels::real::Real;
 use crate::ops::Segments;
@@ -166,9 +167,9 @@ impl<G: Gates> DiagonalScan<G> {
 impl<G: Gates> HostOp for DiagonalScan<G> {
     fn forward<F: Real>(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<Vec<F>>, Vec<F>) {
         let shape = Shape::of(inputs);
-        let mut output = vec![F::zero(); inputs[0].data.len()];
+        let mut output = zeros(inputs[0].data.len());
         let states = shape.batch * shape.chunks() * shape.channels;
-        let mut kept = vec![F::zero(); if keep { states } else { 0 }];
+        let mut kept = zeros(if keep { states } else { 0 });
         let (out, kept_shared) = (SharedMut::new(&mut output), SharedMut::new(&mut kept));
         self.for_each_block(inputs, |block| {
             vectorised(forward::Forward::<G, F>::new(block, &out, keep.then_some(&kept_shared)));
@@ -179,8 +180,8 @@ impl<G: Gates> HostOp for DiagonalScan<G> {
     fn backward<F: Real>(&self, inputs: &[Array<'_, F>], kept: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
         let shape = Shape::of(inputs);
         let mut arrays: Vec<Vec<F>> =
-            inputs[..G::ARRAYS].iter().map(|input| vec![F::zero(); input.data.len()]).collect();
-        let [mut state, mut rate] = [(); 2].map(|()| vec![F::zero(); shape.batch * shape.channels]);
+            inputs[..G::ARRAYS].iter().map(|input| zeros(input.data.len())).collect();
+        let [mut state, mut rate] = [(); 2].map(|()| zeros(shape.batch * shape.channels));
         let grad = grads[0];
         let grads = backward::Gradients {
             arrays: arrays.iter_mut().map(|array| SharedMut::new(array)).collect(),

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::gemm::{Layout, gemm_on_all_threads, product};
 use super::vectorised::{Work, vectorised};
+use crate::kernels::cpu::shared::zeros;
 use crate::kernels::host::{Array, HostOp};
 use crate::kernels::real::Real;
 use crate::ops::WeightLayout;
@@ -86,7 +87,7 @@ impl HostOp for Linear {
         let rows = x.len() / d_input;
         let x_at = Layout::new(0, d_input, 1);
         let mut dx = Vec::new();
-        let mut d_weight = vec![F::zero(); weight.data.len()];
+        let mut d_weight = zeros(weight.data.len());
         let mut d_bias = Vec::new();
         for (Piece { width, weights, .. }, &grad) in self.pieces(weight.dims).zip(grads) {
             let grad_at = Layout::new(0, width, 1);

@@ -3,6 +3,7 @@ use rayon::prelude::*;
 use super::rows::{Dot, Scale, Unscale};
 use super::{Fade, Layout, Place, ScalarDecay, Scratch, SharedMut, Tasks, gemm, vectorised};
 use crate::kernels::cpu::chunks::Within;
+use crate::kernels::cpu::shared::zeros;
 use crate::kernels::cpu::vectorised::{Work, dot};
 use crate::kernels::host::Array;
 use crate::kernels::real::Real;
@@ -44,7 +45,6 @@ pub(super) fn backward<F: Real>(
     let shape = op.chunks.shape(inputs);
     let tasks = Tasks::new(shape);
     let len = |input: usize| inputs[input].len();
-    let zeros = |len: usize| vec![F::zero(); len];
     let (mut dq, mut dk) = (zeros(tasks.parts * len(0)), zeros(tasks.parts * len(1)));
     let (mut dv, mut d_log) = (zeros(len(2)), zeros(len(3)));
     let (mut d_dt, mut d_skip) = (zeros(len(3)), zeros(shape.batch * shape.heads));

@@ -4,6 +4,7 @@ use super::{
     Block, CHUNK, LANES, Lanes, SelectiveScan, Shape, SharedMut, Token, Work, advance, load, sum, times,
     tokens, vectorised,
 };
+use crate::kernels::cpu::shared::zeros;
 use crate::kernels::cpu::total;
 use crate::kernels::host::Array;
 use crate::kernels::real::Real;
@@ -18,10 +19,10 @@ pub(super) fn backward<F: Real>(
     let tokens = tokens(op.segments.as_ref(), shape.batch, shape.seq);
     let (grad_y, grad_last) = (grads[0], grads[1]);
     let states = shape.batch * shape.d_inner * shape.d_state;
-    let [mut u, mut delta] = [(); 2].map(|()| vec![F::zero(); grad_y.len()]);
-    let mut z = vec![F::zero(); if op.gated { grad_y.len() } else { 0 }];
-    let mut d_rows = vec![F::zero(); shape.batch * shape.d_inner];
-    let [mut state, mut a_rows] = [(); 2].map(|()| vec![F::zero(); states]);
+    let [mut u, mut delta] = [(); 2].map(|()| zeros(grad_y.len()));
+    let mut z = zeros(if op.gated { grad_y.len() } else { 0 });
+    let mut d_rows = zeros(shape.batch * shape.d_inner);
+    let [mut state, mut a_rows] = [(); 2].map(|()| zeros(states));
     let grads = Gradients {
         u: SharedMut::new(&mut u),
         delta: SharedMut::new(&mut delta),

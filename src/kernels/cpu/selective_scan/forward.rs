@@ -3,6 +3,7 @@ use rayon::prelude::*;
 use super::{
     Block, CHUNK, LANES, SelectiveScan, Shape, SharedMut, Token, Work, advance, times, tokens, vectorised,
 };
+use crate::kernels::cpu::shared::zeros;
 use crate::kernels::host::Array;
 use crate::kernels::real::Real;
 
@@ -13,9 +14,9 @@ pub(super) fn forward<F: Real>(
 ) -> (Vec<Vec<F>>, Vec<F>) {
     let shape = Shape::of(inputs);
     let tokens = tokens(op.segments.as_ref(), shape.batch, shape.seq);
-    let mut output = vec![F::zero(); shape.batch * shape.seq * shape.d_inner];
-    let mut last = vec![F::zero(); shape.batch * shape.d_inner * shape.d_state];
-    let mut kept = vec![F::zero(); if keep { shape.kept(shape.batch, 0, 0) } else { 0 }];
+    let mut output = zeros(shape.batch * shape.seq * shape.d_inner);
+    let mut last = zeros(shape.batch * shape.d_inner * shape.d_state);
+    let mut kept = zeros(if keep { shape.kept(shape.batch, 0, 0) } else { 0 });
     let kept_shared = SharedMut::new(&mut kept);
     let (y, last_shared) = (SharedMut::new(&mut output), SharedMut::new(&mut last));
     (0..shape.batch * shape.blocks()).into_par_iter().for_each(|task| {

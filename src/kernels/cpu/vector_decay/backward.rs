@@ -13,13 +13,14 @@ use super::super::shared::SharedMut;
 use super::super::vectorised::{Work, vectorised};
 use super::Shape;
 use super::block::{BLOCK, Block, Column, Rows, SQUARE};
+use crate::kernels::cpu::shared::zeros;
 use crate::kernels::host::Array;
 use crate::kernels::real::Real;
 
 pub(super) fn run<F: Real>(shape: Shape, inputs: &[Array<'_, F>], kept: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
     let v = inputs[2].data;
     let (grad_o, mut d_state) = (grads[0], grads[1].to_vec());
-    let mut grads = [0, 1, 2, 3].map(|input| vec![F::zero(); inputs[input].len()]);
+    let mut grads = [0, 1, 2, 3].map(|input| zeros(inputs[input].len()));
     let [dq, dk, dv, d_log] = grads.each_mut().map(|grad| SharedMut::new(grad));
     d_state.par_chunks_mut(shape.state()).enumerate().for_each_init(
         || Scratch::new(shape),

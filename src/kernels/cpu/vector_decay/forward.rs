@@ -6,15 +6,16 @@ use super::super::gemm::{Layout, gemm};
 use super::super::shared::SharedMut;
 use super::Shape;
 use super::block::{BLOCK, Block, SQUARE};
+use crate::kernels::cpu::shared::zeros;
 use crate::kernels::host::Array;
 use crate::kernels::real::Real;
 
 pub(super) fn run<F: Real>(shape: Shape, inputs: &[Array<'_, F>], keep: bool) -> (Vec<Vec<F>>, Vec<F>) {
     let (key_dim, value_dim, one) = (shape.key_dim, shape.value_dim, F::one());
     let [v, initial] = [2, 4].map(|input| inputs[input].data);
-    let mut output = vec![F::zero(); inputs[2].len()];
+    let mut output = zeros(inputs[2].len());
     let mut last = initial.to_vec();
-    let mut kept = vec![F::zero(); if keep { shape.kept(shape.batch, 0, 0) } else { 0 }];
+    let mut kept = zeros(if keep { shape.kept(shape.batch, 0, 0) } else { 0 });
     let (out, kept_shared) = (SharedMut::new(&mut output), SharedMut::new(&mut kept));
     let of_values = Layout::new(0, value_dim, 1);
     last.par_chunks_mut(shape.state()).enumerate().for_each_init(
