@@ -1,4 +1,4 @@
-//! Fused CPU code under the ops: slices in, slices out, forward and backward.
+//! Fused code under the ops; on the CPU slices in, slices out, forward and backward.
 //!
 //! An operation implements [`host::HostOp`] once, generically over `f32` and `f64`; [`host`] makes it an
 //! operation of both CPU backends and of their autodiff wrappers. Nothing above this module knows slices,
