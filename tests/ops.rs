@@ -20,6 +20,8 @@ mod delta_rule;
 mod diagonal_scan;
 #[path = "ops/linear.rs"]
 mod linear;
+#[path = "ops/lstm.rs"]
+mod lstm;
 #[path = "ops/norm.rs"]
 mod norm;
 #[path = "ops/positions.rs"]

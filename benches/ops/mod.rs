@@ -8,6 +8,7 @@ mod causal_conv;
 mod delta_rule;
 mod diagonal_scan;
 mod linear;
+mod lstm;
 mod scalar_decay;
 mod selective_scan;
 mod vector_decay;
@@ -17,12 +18,13 @@ pub use arguments::{Arguments, Input, uniform};
 use burn::tensor::Tensor;
 
 /// Every op there is.
-pub static OPS: [Op; 8] = [
+pub static OPS: [Op; 9] = [
     attention::OP,
     causal_conv::OP,
     delta_rule::OP,
     diagonal_scan::OP,
     linear::OP,
+    lstm::OP,
     scalar_decay::OP,
     selective_scan::OP,
     vector_decay::OP,

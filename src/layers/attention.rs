@@ -140,8 +140,8 @@ impl BuildMixer for AttentionConfig {
             "head_dim must be at least 1, got 0".into()
         } else if self.window == Some(0) {
             "window must be at least 1, got 0: a token sees itself".into()
-        } else if self.soft_cap.is_some_and(|cap| cap.is_nan() || cap <= 0.0) {
-            format!("soft_cap must be positive, got {}", self.soft_cap.unwrap_or_default())
+        } else if self.soft_cap.is_some_and(|cap| !(cap > 0.0 && cap.is_finite())) {
+            format!("soft_cap must be positive and finite, got {}", self.soft_cap.unwrap_or_default())
         } else {
             return self.position.check(*n_heads, self.head_dim()).map_err(|error| match error {
                 Error::Config(problem) => Error::Config(format!("attention: {problem}")),

@@ -39,3 +39,50 @@ impl<const D: usize> ConvState<D> {
         assert_eq!(found, recurrent, "state: expected recurrent {recurrent:?}, got {found:?}");
     }
 }
+
+/// Implements [`SequenceMixer`](super::SequenceMixer) for a layer with a [`ConvState`] of so many dimensions, from its
+/// methods `state_dims(batch)`, the shapes of the state, and `mix(x, segments, state)`, the output and the next state on
+/// documents and right padding.
+macro_rules! conv_mixer {
+    ($Mixer:ty, $dimensions:literal) => {
+        const _: () = {
+            use burn::tensor::assert_shape;
+            use $crate::layers::{SequenceMixer, StateGrowth};
+
+            impl SequenceMixer for $Mixer {
+                type State = ConvState<$dimensions>;
+
+                fn init_state(&self, batch: usize, device: &Device) -> Self::State {
+                    ConvState::empty(self.state_dims(batch), self.a_log.val().dtype(), device)
+                }
+
+                fn forward(
+                    &self,
+                    x: Tensor<3>,
+                    segments: Option<&Segments>,
+                    state: Option<Self::State>,
+                ) -> (Tensor<3>, Self::State) {
+                    let [batch, _, _] = x.dims();
+                    assert_shape!(x, [_, _, self.config.d_model]);
+                    let state = state.unwrap_or_else(|| self.init_state(batch, &x.device()));
+                    state.check(self.state_dims(batch));
+                    Segments::aligned(x, segments, |x, segments| self.mix(x, segments, state))
+                }
+
+                fn step(&self, x: Tensor<2>, state: Self::State) -> (Tensor<2>, Self::State) {
+                    let [batch, _] = x.dims();
+                    assert_shape!(x, [_, self.config.d_model]);
+                    state.check(self.state_dims(batch));
+                    let (y, state) = self.mix(x.unsqueeze_dim(1), None, state);
+                    (y.squeeze_dim(1), state)
+                }
+
+                fn state_growth(&self) -> StateGrowth {
+                    StateGrowth::Constant
+                }
+            }
+        };
+    };
+}
+
+pub(super) use conv_mixer;

@@ -5,9 +5,10 @@ use burn::module::{Initializer, Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, assert_shape};
 
+use super::check::check_sizes;
 use super::conv_state::{ConvState, ConvStateDims};
 use super::heads::{gated_heads, to_heads};
-use super::mamba::{check_sizes, conv_initializer};
+use super::mamba::conv_initializer;
 use super::matrix_state::narrow_linear;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use crate::ops::{

@@ -5,9 +5,10 @@ use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Device, Distribution, Tensor};
 
+use super::check::check_dt;
 use super::conv_state::ConvState;
 use super::delta_net::{DeltaNet, DeltaNetConfig};
-use super::mamba::{check_dt, dt_bias};
+use super::mamba::dt_bias;
 use super::matrix_state::narrow_linear;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use crate::Result;

@@ -7,8 +7,8 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::check::check_sizes;
 use super::heads::{from_heads, to_heads};
-use super::mamba::check_sizes;
 use super::matrix_state::{MatrixState, matrix_mixer, narrow_linear};
 use super::mixer::{BuildMixer, expect_valid};
 use crate::ops::{Implementation, ScalarDecayInputs, Segments, apply_linear, scalar_decay};

@@ -1,16 +1,15 @@
-//! The LSTM of `burn-nn`, as a mixer: the recurrent baseline.
+//! The LSTM, with the parameters of `burn-nn`'s: the recurrent baseline.
 
 use burn::config::Config;
 use burn::module::Module;
-use burn::nn::{GateController, Lstm as BurnLstm, LstmConfig as BurnLstmConfig};
-use burn::tensor::activation::sigmoid;
+use burn::nn::{GateController, Linear, Lstm as BurnLstm, LstmConfig as BurnLstmConfig};
 use burn::tensor::{Device, Tensor, TensorData, assert_shape};
 
-use super::mamba::check_sizes;
+use super::check::check_sizes;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use super::state::{MixerState, StateMapper};
 use crate::Result;
-use crate::ops::Segments;
+use crate::ops::{Implementation, LstmInputs, Segments, WeightLayout, linear, lstm};
 
 /// Configuration of [`Lstm`].
 #[derive(Config, Debug, PartialEq)]
@@ -19,7 +18,7 @@ pub struct LstmConfig {
     pub d_model: usize,
 }
 
-/// A long short-term memory of one layer, `burn-nn`'s.
+/// A long short-term memory of one layer.
 ///
 /// ```text
 /// i, f, o = σ(x W + h U + b)        g = tanh(x W_g + h U_g + b_g)        c ← f ⊙ c + i ⊙ g        h ← o ⊙ tanh(c)
@@ -28,14 +27,15 @@ pub struct LstmConfig {
 /// The state is constant: `h` and `c`. Nothing of it runs in parallel over the sequence, which is what the
 /// other mixers are for.
 ///
-/// Parameters start as `burn-nn`'s, by Xavier's normal rule.
+/// Parameters are those of `burn-nn`'s layer, and start as its, by Xavier's normal rule; it runs by the op
+/// [`lstm`](fn@lstm), since the layer's own loop needs f32, and time quadratic in the sequence for gradients.
 ///
 /// # Source
 ///
 /// Hochreiter and Schmidhuber, 1997, with forget gates.
 #[derive(Module, Debug)]
 pub struct Lstm {
-    /// The layer.
+    /// The parameters.
     pub lstm: BurnLstm,
     d_model: usize,
 }
@@ -91,45 +91,29 @@ impl BuildMixer for LstmConfig {
 }
 
 impl Lstm {
-    /// `burn-nn`'s own loop collects outputs in the default float type, and copies all of them for every token.
-    fn run(&self, x: Tensor<3>, mut state: LstmState) -> (Tensor<3>, LstmState) {
-        let mut outputs = Vec::with_capacity(x.dims()[1]);
-        for x in x.iter_dim(1) {
-            state = self.cell(x.squeeze_dim(1), state);
-            outputs.push(state.hidden.clone().unsqueeze_dim(1));
-        }
-        (Tensor::cat(outputs, 1), state)
-    }
-
-    /// One token.
-    fn cell(&self, x: Tensor<2>, LstmState { cell, hidden }: LstmState) -> LstmState {
-        let gate = |gate: &GateController| gate.gate_product(x.clone(), hidden.clone());
+    /// i, f, o and g, in the order of the [op](lstm).
+    fn gates(&self) -> [&GateController; 4] {
         let forget = self.lstm.forget_gate.as_ref().expect("built with a forget gate");
-        let written = sigmoid(gate(&self.lstm.input_gate)) * gate(&self.lstm.cell_gate).tanh();
-        let cell = sigmoid(gate(forget)) * cell + written;
-        let hidden = sigmoid(gate(&self.lstm.output_gate)) * cell.clone().tanh();
-        LstmState { cell, hidden }
+        [&self.lstm.input_gate, forget, &self.lstm.output_gate, &self.lstm.cell_gate]
     }
 
-    fn mix(&self, x: Tensor<3>, segments: Option<&Segments>, mut state: LstmState) -> (Tensor<3>, LstmState) {
-        let Some(segments) = segments else { return self.run(x, state) };
-        let [_, seq, _] = x.dims();
-        // Column t of row b: 1 where the earlier state counts, and 1 where there is a token.
-        let survival = segments.survival(&x.device()).cast(x.dtype());
-        let mask = segments.mask(&x.device()).cast(x.dtype());
-        let mut outputs = Vec::with_capacity(seq);
-        for t in 0..seq {
-            let survives = survival.clone().narrow(1, t, 1);
-            let before = LstmState { cell: state.cell * survives.clone(), hidden: state.hidden * survives };
-            let (y, after) = self.run(x.clone().narrow(1, t, 1), before.clone());
-            outputs.push(y);
-            let token = mask.clone().narrow(1, t, 1);
-            let choose =
-                |after: Tensor<2>, before: Tensor<2>| before.clone() + (after - before) * token.clone();
-            let cell = choose(after.cell, before.cell);
-            state = LstmState { cell, hidden: choose(after.hidden, before.hidden) };
-        }
-        (Tensor::cat(outputs, 1), state)
+    fn mix(&self, x: Tensor<3>, segments: Option<&Segments>, state: LstmState) -> (Tensor<3>, LstmState) {
+        let beside = |part: fn(&GateController) -> &Linear| {
+            let weights = self.gates().map(|gate| part(gate).weight.val());
+            let biases = self.gates().map(|gate| part(gate).bias.as_ref().expect("built with biases").val());
+            (Tensor::cat(weights.into(), 1), Tensor::cat(biases.into(), 0))
+        };
+        let (weight, bias) = beside(|gate| &gate.input_transform);
+        let (recurrent, more) = beside(|gate| &gate.hidden_transform);
+        let inputs = LstmInputs {
+            gates: linear(x, weight, Some(bias + more), WeightLayout::InputFirst, Implementation::Auto),
+            recurrent,
+            hidden: state.hidden,
+            cell: state.cell,
+            segments: segments.cloned(),
+        };
+        let (y, [hidden, cell]) = lstm(inputs, Implementation::Auto);
+        (y, LstmState { cell, hidden })
     }
 }
 

@@ -3,15 +3,16 @@
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::{Device, Distribution, Tensor, TensorData, assert_shape};
+use burn::tensor::{Device, Distribution, Tensor, TensorData};
 
-use super::conv_state::{ConvState, ConvStateDims};
-use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
+use super::check::{check_dt, check_sizes};
+use super::conv_state::{ConvState, ConvStateDims, conv_mixer};
+use super::mixer::{BuildMixer, expect_valid};
+use crate::Result;
 use crate::ops::{
     Implementation, Segments, SelectiveScanInputs, apply_linear, apply_linear_in_pieces, causal_conv_silu,
-    selective_scan, softplus,
+    neg_exp, selective_scan, softplus,
 };
-use crate::{Error, Result};
 
 /// Configuration of [`Mamba`].
 #[derive(Config, Debug, PartialEq)]
@@ -160,44 +161,6 @@ impl BuildMixer for MambaConfig {
     }
 }
 
-/// No size is larger: products of three do not overflow.
-const LARGEST_SIZE: usize = 1 << 20;
-
-/// Step sizes beyond would overflow in f32.
-const LARGEST_DT: f64 = 1e6;
-
-/// Every size is at least 1, and not beyond what fits in a machine.
-pub(super) fn check_sizes(mixer: &str, sizes: &[(&str, usize)]) -> Result<()> {
-    for (name, size) in sizes {
-        let bound = match *size {
-            0 => "at least 1".to_string(),
-            1..=LARGEST_SIZE => continue,
-            _ => format!("at most {LARGEST_SIZE}"),
-        };
-        return Err(Error::Config(format!("{mixer}: {name} must be {bound}, got {size}")));
-    }
-    Ok(())
-}
-
-/// No size is so large that a product of two could overflow.
-pub(super) fn check_largest(mixer: &str, sizes: &[(&str, usize)]) -> Result<()> {
-    const LARGEST: usize = 1 << 20;
-    match sizes.iter().find(|(_, size)| *size > LARGEST) {
-        Some((name, size)) => {
-            Err(Error::Config(format!("{mixer}: {name} must be at most {LARGEST}, got {size}")))
-        }
-        None => Ok(()),
-    }
-}
-
-pub(super) fn check_dt(mixer: &str, min: f64, max: f64) -> Result<()> {
-    if min > 0.0 && min <= max && max <= LARGEST_DT {
-        return Ok(());
-    }
-    let range = format!("0 < dt_min ≤ dt_max ≤ {LARGEST_DT}");
-    Err(Error::Config(format!("{mixer}: {range} is needed, got dt_min {min:?}, dt_max {max:?}")))
-}
-
 impl Mamba {
     /// What this layer was built from.
     pub fn config(&self) -> &MambaConfig {
@@ -231,7 +194,7 @@ impl Mamba {
         let inputs = SelectiveScanInputs {
             u,
             delta: softplus(apply_linear(&self.dt_proj, delta)),
-            a: self.a_log.val().exp().neg(),
+            a: neg_exp(self.a_log.val()),
             b,
             c,
             d: Some(self.d.val()),
@@ -244,35 +207,4 @@ impl Mamba {
     }
 }
 
-impl SequenceMixer for Mamba {
-    type State = ConvState<3>;
-
-    fn init_state(&self, batch: usize, device: &Device) -> ConvState<3> {
-        ConvState::empty(self.state_dims(batch), self.a_log.val().dtype(), device)
-    }
-
-    fn forward(
-        &self,
-        x: Tensor<3>,
-        segments: Option<&Segments>,
-        state: Option<ConvState<3>>,
-    ) -> (Tensor<3>, ConvState<3>) {
-        let [batch, _, _] = x.dims();
-        assert_shape!(x, [_, _, self.config.d_model]);
-        let state = state.unwrap_or_else(|| self.init_state(batch, &x.device()));
-        state.check(self.state_dims(batch));
-        Segments::aligned(x, segments, |x, segments| self.mix(x, segments, state))
-    }
-
-    fn step(&self, x: Tensor<2>, state: ConvState<3>) -> (Tensor<2>, ConvState<3>) {
-        let [batch, _] = x.dims();
-        assert_shape!(x, [_, self.config.d_model]);
-        state.check(self.state_dims(batch));
-        let (y, state) = self.mix(x.unsqueeze_dim(1), None, state);
-        (y.squeeze_dim(1), state)
-    }
-
-    fn state_growth(&self) -> StateGrowth {
-        StateGrowth::Constant
-    }
-}
+conv_mixer!(Mamba, 3);

@@ -3,14 +3,15 @@
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::{Device, Distribution, Tensor, assert_shape};
+use burn::tensor::{Device, Distribution, Tensor};
 
-use super::conv_state::{ConvState, ConvStateDims};
-use super::mamba::{check_dt, check_sizes, conv_initializer, dt_bias};
-use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
+use super::check::{check_dt, check_sizes};
+use super::conv_state::{ConvState, ConvStateDims, conv_mixer};
+use super::mamba::{conv_initializer, dt_bias};
+use super::mixer::{BuildMixer, expect_valid};
 use crate::ops::{
     GatedNormOptions, Implementation, ScalarDecayInputs, Segments, apply_linear, apply_linear_in_pieces,
-    causal_conv_silu, gated_rms_norm, scalar_decay, softplus,
+    causal_conv_silu, gated_rms_norm, neg_exp, scalar_decay, softplus,
 };
 use crate::{Error, Result};
 
@@ -208,7 +209,7 @@ impl Mamba2 {
 
         let x = x.reshape([batch, seq, n_heads, head_dim]);
         let dt = softplus(dt + self.dt_bias.val().unsqueeze());
-        let log_decay = dt.clone() * self.a_log.val().exp().neg().unsqueeze();
+        let log_decay = dt.clone() * neg_exp(self.a_log.val()).unsqueeze();
         let per_group = |x: Tensor<3>| x.reshape([batch, seq, n_groups, d_state]).swap_dims(1, 2);
         let inputs = ScalarDecayInputs {
             q: per_group(c),
@@ -233,35 +234,4 @@ impl Mamba2 {
     }
 }
 
-impl SequenceMixer for Mamba2 {
-    type State = ConvState<4>;
-
-    fn init_state(&self, batch: usize, device: &Device) -> ConvState<4> {
-        ConvState::empty(self.state_dims(batch), self.a_log.val().dtype(), device)
-    }
-
-    fn forward(
-        &self,
-        x: Tensor<3>,
-        segments: Option<&Segments>,
-        state: Option<ConvState<4>>,
-    ) -> (Tensor<3>, ConvState<4>) {
-        let [batch, _, _] = x.dims();
-        assert_shape!(x, [_, _, self.config.d_model]);
-        let state = state.unwrap_or_else(|| self.init_state(batch, &x.device()));
-        state.check(self.state_dims(batch));
-        Segments::aligned(x, segments, |x, segments| self.mix(x, segments, state))
-    }
-
-    fn step(&self, x: Tensor<2>, state: ConvState<4>) -> (Tensor<2>, ConvState<4>) {
-        let [batch, _] = x.dims();
-        assert_shape!(x, [_, self.config.d_model]);
-        state.check(self.state_dims(batch));
-        let (y, state) = self.mix(x.unsqueeze_dim(1), None, state);
-        (y.squeeze_dim(1), state)
-    }
-
-    fn state_growth(&self) -> StateGrowth {
-        StateGrowth::Constant
-    }
-}
+conv_mixer!(Mamba2, 4);

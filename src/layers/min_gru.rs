@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, assert_shape};
 
-use super::mamba::check_sizes;
+use super::check::check_sizes;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use crate::Result;
 use crate::ops::{DiagonalScanInputs, Gates, Implementation, Segments, apply_linear, diagonal_scan};

@@ -5,8 +5,8 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::check::check_sizes;
 use super::heads::{gated_heads, to_heads};
-use super::mamba::check_sizes;
 use super::matrix_state::{MatrixState, matrix_mixer, narrow_linear};
 use super::mixer::{BuildMixer, expect_valid};
 use crate::ops::{

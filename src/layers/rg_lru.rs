@@ -5,7 +5,7 @@ use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor, assert_shape};
 
-use super::mamba::check_sizes;
+use super::check::check_sizes;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use super::positions::seen_after;
 use super::state::{MixerState, StateMapper};

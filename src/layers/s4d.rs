@@ -8,7 +8,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor, TensorData, assert_shape};
 use serde::{Deserialize, Serialize};
 
-use super::mamba::{check_dt, check_sizes};
+use super::check::{check_dt, check_sizes};
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use crate::ops::complex::Complex;
 use crate::ops::{

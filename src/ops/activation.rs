@@ -16,6 +16,15 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     (x.clone() / std::f64::consts::SQRT_2).erf().add_scalar(1.0) * x * 0.5
 }
 
+/// `−eˣ`: a state space's rates from their logarithms.
+pub fn neg_exp<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    if Implementation::Auto.is_fused(&x) {
+        return elementwise(x, crate::kernels::cpu::elementwise::Elementwise::NegExp);
+    }
+    x.exp().neg()
+}
+
 /// `1 / (1 + e⁻ˣ)`.
 pub fn sigmoid<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     #[cfg(any(feature = "flex", feature = "ndarray"))]

@@ -15,6 +15,7 @@ mod diagonal_scan;
 mod doubling;
 mod gates;
 mod linear;
+mod lstm;
 mod norm;
 pub(crate) mod pieces;
 mod positions;
@@ -24,7 +25,7 @@ mod selective_scan;
 mod vector_decay;
 
 pub use crate::kernels::Implementation;
-pub use activation::{gelu, sigmoid, silu, softplus};
+pub use activation::{gelu, neg_exp, sigmoid, silu, softplus};
 pub use attention::{AttentionInputs, AttentionOptions, HeadBias, attention, attention_reference};
 pub use causal_conv::{causal_conv, causal_conv_silu, causal_conv_step};
 pub use complex_scan::{ComplexScanInputs, complex_scan, complex_scan_reference};
@@ -33,6 +34,7 @@ pub use diagonal_scan::{DiagonalScanInputs, diagonal_scan, diagonal_scan_referen
 pub use gates::Gates;
 pub use linear::{WeightLayout, linear};
 pub(crate) use linear::{apply as apply_linear, apply_in_pieces as apply_linear_in_pieces};
+pub use lstm::{LstmInputs, lstm, lstm_reference};
 pub use norm::{GatedNormOptions, gated_rms_norm, layer_norm, rms_norm};
 pub use positions::{HardAlibi, Position, Rope, RopePairs, alibi_slopes};
 pub use scalar_decay::{ScalarDecayInputs, scalar_decay, scalar_decay_reference};

@@ -12,6 +12,8 @@ use crate::kernels::real::Real;
 pub(crate) enum Elementwise {
     /// `x Φ(x)`, with the exact normal distribution function.
     Gelu,
+    /// `−eˣ`.
+    NegExp,
     /// `1 / (1 + e⁻ˣ)`.
     Sigmoid,
     /// `x σ(x)`.
@@ -41,6 +43,10 @@ impl Elementwise {
                 let density = scale * F::fast_exp::<FMA>(-half * x * x);
                 (x * distribution, F::fma::<FMA>(x, density, distribution))
             }
+            Self::NegExp => {
+                let y = -F::fast_exp::<FMA>(x);
+                (y, y)
+            }
             Self::Sigmoid => {
                 let y = F::sigmoid::<FMA>(x);
                 (y, y * (one - y))
@@ -61,6 +67,10 @@ macro_rules! each {
         match $chosen {
             Elementwise::Gelu => {
                 const $function: Elementwise = Elementwise::Gelu;
+                $loop
+            }
+            Elementwise::NegExp => {
+                const $function: Elementwise = Elementwise::NegExp;
                 $loop
             }
             Elementwise::Sigmoid => {

@@ -12,6 +12,7 @@ pub(crate) mod gated_norm;
 mod gemm;
 mod lanes;
 pub(crate) mod linear;
+pub(crate) mod lstm;
 pub(crate) mod norm;
 
 pub(crate) mod rotate;
