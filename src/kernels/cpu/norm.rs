@@ -36,7 +36,7 @@ pub(super) fn sum<F: Real>(len: usize, f: impl Fn(usize) -> F) -> F {
     }
     for half in [16, 8, 4, 2, 1] {
         for lane in 0..half {
-            sums[lane] = sums[lane] + sums[lane + half];
+            sums[lane] += sums[lane + half];
         }
     }
     sums[0]
