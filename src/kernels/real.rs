@@ -1,5 +1,6 @@
 //! The float types the kernels are written for.
 
+#[cfg(feature = "flex")]
 use burn::backend::tensor::FloatTensor;
 use num_traits::{Float, FromPrimitive};
 

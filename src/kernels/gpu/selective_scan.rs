@@ -6,8 +6,8 @@ use burn_wgpu::{CubeBackend, CubeTensor};
 use cubecl::calculate_cube_count_elemwise;
 use cubecl::prelude::*;
 
-/// One thread runs one channel of one row through all tokens; neighbouring threads read neighbouring channels. Tensors are
-/// read as they lie in memory.
+/// One thread runs one channel of one row through all tokens; neighbouring threads read neighbouring channels. Inputs
+/// are read as they lie in memory.
 #[cube(launch, address_type = "dynamic")]
 fn scan_channel<F: Float>(
     u: &Tensor<F>,
@@ -22,7 +22,7 @@ fn scan_channel<F: Float>(
     #[comptime] d_state: usize,
     #[define(F)] _dtype: ElemType,
 ) {
-    let d_inner = u.shape(2);
+    let (seq, d_inner) = (u.shape(1), u.shape(2));
     let channel = ABSOLUTE_POS;
     if channel >= u.shape(0) * d_inner {
         terminate!();
@@ -35,7 +35,7 @@ fn scan_channel<F: Float>(
         h[n] = before[row * before.stride(0) + d * before.stride(1) + n * before.stride(2)];
         rates[n] = a[d * a.stride(0) + n * a.stride(1)];
     }
-    for t in 0..u.shape(1) {
+    for t in 0..seq {
         let step = delta[row * delta.stride(0) + t * delta.stride(1) + d * delta.stride(2)];
         let write = step * u[row * u.stride(0) + t * u.stride(1) + d * u.stride(2)];
         let survives = survival[row * survival.stride(0) + t * survival.stride(1)];
@@ -48,10 +48,10 @@ fn scan_channel<F: Float>(
             h[n] = value;
             read += value * c[c_at + n * c.stride(2)];
         }
-        y[row * y.stride(0) + t * y.stride(1) + d * y.stride(2)] = read;
+        y[(row * seq + t) * d_inner + d] = read;
     }
     for n in 0..d_state {
-        after[row * after.stride(0) + d * after.stride(1) + n * after.stride(2)] = h[n];
+        after[channel * d_state + n] = h[n];
     }
 }
 
