@@ -20,7 +20,7 @@ pub(crate) struct Lstm {
 }
 
 /// Rows of a task: the recurrent weights are read once for all of them.
-const ROWS: usize = 6;
+const ROWS: usize = 16;
 
 #[derive(Clone, Copy)]
 struct Shape {
