@@ -31,6 +31,11 @@ impl<F> Array<'_, F> {
     }
 }
 
+/// The strides of an array whose rows follow each other.
+pub(crate) fn contiguous_strides(dims: &[usize]) -> Vec<usize> {
+    (1..=dims.len()).map(|axis| dims[axis..].iter().product()).collect()
+}
+
 /// A fused operation on host memory with a hand-written backward.
 pub(crate) trait HostOp: std::fmt::Debug + Send + Sync + 'static {
     /// Whether it reads an input by its strides; else a view is copied first, on one thread.
@@ -417,8 +422,7 @@ mod ndarray {
         }
 
         fn strides(tensor: &TensorData) -> Vec<usize> {
-            let dims = tensor.shape();
-            (1..=dims.len()).map(|axis| dims[axis..].iter().product()).collect()
+            contiguous_strides(tensor.shape())
         }
 
         fn tensor<F: Real>(data: Vec<F>, dims: &[usize]) -> NdArrayTensor {

@@ -37,6 +37,14 @@ pub(crate) trait Real:
     /// `eˣ − 1` for x not above 0, without the cancellation near 0.
     fn expm1<const FMA: bool>(x: Self) -> Self;
 
+    /// The hyperbolic tangent, precise near 0 too.
+    #[inline(always)]
+    fn fast_tanh<const FMA: bool>(x: Self) -> Self {
+        let e = Self::expm1::<FMA>(-(x.abs() + x.abs()));
+        let y = -e / (e + Self::one() + Self::one());
+        if x < Self::zero() { -y } else { y }
+    }
+
     /// `1 / (1 + e⁻ˣ)`.
     #[inline(always)]
     fn sigmoid<const FMA: bool>(x: Self) -> Self {

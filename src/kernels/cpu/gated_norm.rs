@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::elementwise::Elementwise;
-use super::norm::sum;
+use super::norm::{statistics, sum};
 use super::vectorised::{Work, vectorised};
 use crate::kernels::cpu::shared::zeros;
 use crate::kernels::host::{Array, HostOp};
@@ -20,13 +20,6 @@ pub(crate) struct GatedNorm {
 
 /// Rows of a parallel task, and of one partial sum of gamma's gradient.
 const ROWS: usize = 64;
-
-/// One over the root of the mean square of `u`.
-#[inline(always)]
-fn inverse_rms<F: Real>(u: &[F], epsilon: F) -> F {
-    let width = F::from_usize(u.len()).expect("a width");
-    (sum(u.len(), |i| u[i] * u[i]) / width + epsilon).sqrt().recip()
-}
 
 struct Forward<'a, F, const NORM_FIRST: bool> {
     x: &'a [F],
@@ -47,7 +40,7 @@ impl<F: Real, const NORM_FIRST: bool> Work for Forward<'_, F, NORM_FIRST> {
         let gammas = self.gamma.chunks_exact(size).cycle();
         for (((x, z), gamma), y) in groups.zip(gammas).zip(self.y.chunks_exact_mut(size)) {
             if NORM_FIRST {
-                let inverse = inverse_rms(x, self.epsilon);
+                let inverse = statistics::<F, false>(x, self.epsilon).1;
                 for i in 0..size {
                     y[i] = x[i] * inverse * gamma[i] * Elementwise::Silu.apply::<F, FMA>(z[i]).0;
                 }
@@ -55,7 +48,7 @@ impl<F: Real, const NORM_FIRST: bool> Work for Forward<'_, F, NORM_FIRST> {
                 for i in 0..size {
                     y[i] = x[i] * Elementwise::Silu.apply::<F, FMA>(z[i]).0;
                 }
-                let inverse = inverse_rms(y, self.epsilon);
+                let inverse = statistics::<F, false>(y, self.epsilon).1;
                 for (y, &gamma) in y.iter_mut().zip(gamma) {
                     *y = *y * inverse * gamma;
                 }
@@ -103,7 +96,7 @@ impl<F: Real, const NORM_FIRST: bool> Work for Backward<'_, F, NORM_FIRST> {
                 let grad = if NORM_FIRST { grad[i] * gate[i] } else { grad[i] };
                 scaled[i] = grad * gamma[i];
             }
-            let inverse = inverse_rms(u, self.epsilon);
+            let inverse = statistics::<F, false>(u, self.epsilon).1;
             let along = sum(size, |i| scaled[i] * u[i]) * inverse * inverse * one_over_size;
             for i in 0..size {
                 let normed = u[i] * inverse;

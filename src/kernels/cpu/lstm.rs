@@ -36,13 +36,6 @@ impl Shape {
     }
 }
 
-#[inline(always)]
-fn tanh<F: Real, const FMA: bool>(x: F) -> F {
-    let e = F::expm1::<FMA>(-(x.abs() + x.abs()));
-    let y = -e / (e + F::one() + F::one());
-    if x < F::zero() { -y } else { y }
-}
-
 /// One token of one row, forward: from what is said to the gates to the new cell and hidden state, in place.
 struct Cell<'a, F> {
     /// i, f, o and g, before and then after their functions.
@@ -64,9 +57,9 @@ impl<F: Real> Work for Cell<'_, F> {
             i[n] = F::sigmoid::<FMA>(i[n]);
             f[n] = F::sigmoid::<FMA>(f[n]);
             o[n] = F::sigmoid::<FMA>(o[n]);
-            g[n] = tanh::<F, FMA>(g[n]);
+            g[n] = F::fast_tanh::<FMA>(g[n]);
             self.cell[n] = F::fma::<FMA>(f[n], self.cell[n], i[n] * g[n]);
-            self.hidden[n] = o[n] * tanh::<F, FMA>(self.cell[n]);
+            self.hidden[n] = o[n] * F::fast_tanh::<FMA>(self.cell[n]);
         }
     }
 }
@@ -96,7 +89,7 @@ impl<F: Real> Work for CellBack<'_, F> {
         let (d_f, rest) = rest.split_at_mut(d);
         let (d_o, d_g) = rest.split_at_mut(d);
         for n in 0..d {
-            let said = tanh::<F, FMA>(self.cell[n]);
+            let said = F::fast_tanh::<FMA>(self.cell[n]);
             let d_cell = F::fma::<FMA>(self.d_hidden[n] * o[n], one - said * said, self.d_cell[n]);
             d_o[n] = self.d_hidden[n] * said * o[n] * (one - o[n]);
             d_i[n] = d_cell * g[n] * i[n] * (one - i[n]);

@@ -14,7 +14,6 @@ mod lanes;
 pub(crate) mod linear;
 pub(crate) mod lstm;
 pub(crate) mod norm;
-
 pub(crate) mod rotate;
 pub(crate) mod scalar_decay;
 pub(crate) mod selective_scan;

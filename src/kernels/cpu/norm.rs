@@ -44,7 +44,7 @@ pub(super) fn sum<F: Real>(len: usize, f: impl Fn(usize) -> F) -> F {
 
 /// μ, and one over the root of the mean square around it.
 #[inline(always)]
-fn statistics<F: Real, const CENTRED: bool>(x: &[F], epsilon: F) -> (F, F) {
+pub(super) fn statistics<F: Real, const CENTRED: bool>(x: &[F], epsilon: F) -> (F, F) {
     let one_over_width = F::from_usize(x.len()).expect("a width").recip();
     let mean = if CENTRED { sum(x.len(), |i| x[i]) * one_over_width } else { F::zero() };
     let variance = sum(x.len(), |i| (x[i] - mean) * (x[i] - mean)) * one_over_width;

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::gemm::Layout;
 use super::shared::zeros;
 use super::vectorised::{Work, vectorised};
-use crate::kernels::host::{Array, HostOp};
+use crate::kernels::host::{Array, HostOp, contiguous_strides};
 use crate::kernels::real::Real;
 use crate::ops::RopePairs;
 
@@ -96,7 +96,7 @@ impl HostOp for Rotate {
 
     fn backward<F: Real>(&self, inputs: &[Array<'_, F>], _: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
         let dims = inputs[0].dims;
-        let strides: Vec<usize> = (1..=dims.len()).map(|axis| dims[axis..].iter().product()).collect();
+        let strides = contiguous_strides(dims);
         vec![self.turn(&Array { data: grads[0], dims, strides: &strides }, -1.0)]
     }
 }

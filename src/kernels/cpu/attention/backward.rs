@@ -1,6 +1,6 @@
 use rayon::prelude::*;
 
-use super::view::{View, exponentials, tanh};
+use super::view::{View, exponentials};
 use super::{Attention, KEYS, QUERIES, Shape, SharedMut, Transposed, blocks, from};
 use crate::kernels::cpu::gemm::{Layout, gemm};
 use crate::kernels::cpu::shared::zeros;
@@ -227,7 +227,7 @@ impl<F: Real> Work for Block<'_, F> {
             if let Some(cap) = self.view.soft_cap {
                 let scores = &self.scores[t * width..(t + 1) * width];
                 for (grad, &score) in grads.iter_mut().zip(scores) {
-                    let tanh = tanh::<F, FMA>(score / cap);
+                    let tanh = F::fast_tanh::<FMA>(score / cap);
                     *grad = *grad * (F::one() - tanh * tanh);
                 }
             }

@@ -55,7 +55,7 @@ impl<F: Real> View<'_, F> {
         let row = &mut scores[low..high];
         if let Some(cap) = self.soft_cap {
             for score in row.iter_mut() {
-                *score = cap * tanh::<F, FMA>(*score / cap);
+                *score = cap * F::fast_tanh::<FMA>(*score / cap);
             }
         }
         if self.slope > F::zero() {
@@ -84,14 +84,6 @@ impl<F: Real> View<'_, F> {
         scores[whole.end..].fill(F::zero());
         whole
     }
-}
-
-#[inline(always)]
-pub(super) fn tanh<F: Real, const FMA: bool>(x: F) -> F {
-    let one = F::one();
-    let e = F::fast_exp::<FMA>(-(x.abs() + x.abs()));
-    let y = (one - e) / (one + e);
-    if x < F::zero() { -y } else { y }
 }
 
 /// Scores that are handled together: two vectors of AVX-512 in f32.
