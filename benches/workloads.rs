@@ -66,4 +66,6 @@ enum Variant {
     Train,
     /// One token after another.
     Decode,
+    /// The same with weights of 8 bits.
+    DecodeInt8,
 }

@@ -4,13 +4,15 @@
 use std::ops::ControlFlow;
 
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use burn_sequence::generation::{Decoder, Finish, GenerateOptions, Generated, Sampler};
 use burn_sequence::layers::{
     AttentionConfig, DeltaNetConfig, GatedDeltaNetConfig, LinearAttentionConfig, Mamba2Config, MambaConfig,
     MixerConfig, MixerList, RetentionConfig,
 };
-use burn_sequence::models::{BackboneConfig, BlockConfig, LanguageModel, LanguageModelConfig};
+use burn_sequence::models::{
+    BackboneConfig, BlockConfig, FeedForwardConfig, Head, HiddenWidth, LanguageModel, LanguageModelConfig,
+};
 
 const VOCAB_SIZE: usize = 23;
 
@@ -341,4 +343,35 @@ fn a_model_in_training_generates_the_same() {
     let model = hybrid();
     let expected = model.generate(&prompts(), &greedy(5)).unwrap();
     assert_eq!(model.train().generate(&prompts(), &greedy(5)).unwrap(), expected);
+}
+
+#[test]
+fn a_quantized_model_says_nearly_the_same_and_steps_as_it_passes() {
+    const WIDTH: usize = 64;
+    let device = Device::default();
+    device.seed(3);
+    let tokens = Tensor::<2, Int>::random([2, 12], Distribution::Uniform(0.0, WIDTH as f64), &device);
+    let with_branches = |mixer: &MixerConfig| !matches!(mixer, MixerConfig::Parallel(_));
+    let mixers = MixerConfig::defaults(WIDTH).into_iter().filter(with_branches);
+    for (index, mixer) in mixers.enumerate() {
+        let name = format!("{mixer:?}");
+        let feed_forward = FeedForwardConfig::Mlp(HiddenWidth::default());
+        let backbone = BackboneConfig::<MixerConfig>::new(WIDTH)
+            .with_layer(BlockConfig::new(mixer).with_feed_forward(feed_forward));
+        let head = [Head::Untied, Head::Tied][index % 2];
+        let model = LanguageModelConfig::new(WIDTH, backbone).with_head(head).init(&device).valid();
+        let (exact, _) = model.forward(tokens.clone(), None, None);
+        let quantized = model.quantize();
+        let (whole, _) = quantized.forward(tokens.clone(), None, None);
+        let largest = |x: Tensor<3>| x.abs().max().into_scalar::<f64>();
+        let (size, error) = (largest(exact.clone()), largest(exact - whole.clone()));
+        assert!(error > 0.0 && error < 0.1 * size, "{name}: off by {error:.1e} of {size:.1e}");
+        let mut state = quantized.init_state(2, &device);
+        for t in 0..12 {
+            let (logits, next) = quantized.step(tokens.clone().narrow(1, t, 1).squeeze_dim(1), state);
+            state = next;
+            let off = largest(whole.clone().narrow(1, t, 1) - logits.unsqueeze_dim(1));
+            assert!(off < 1e-4 * size, "{name}: token {t} is off by {off:.1e}");
+        }
+    }
 }

@@ -27,7 +27,7 @@ def cells(record):
         return [name, variant, f"{record['ours_peak_bytes'] / 2**20:.0f} MiB resident at most", "", "", ""]
     if record["ours_s"] is None:
         return [name, variant, "not available", duration(record["pytorch_s"]), "", ""]
-    if record["variant"] == "decode":
+    if record["variant"].startswith("decode"):
         speeds = [f"{record[f'{side}_tokens_per_s']:.1f} tokens/s" for side in ("ours", "pytorch")]
     else:
         speeds = [duration(record["ours_s"]), duration(record["pytorch_s"])]

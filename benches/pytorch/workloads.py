@@ -216,9 +216,10 @@ def decoding(model, tokens=32):
     def run():
         return timed(lambda: generate(2 + tokens))() - timed(lambda: generate(2))()
 
-    return Side({"kind": "decoding", "model": models.ours(model), "tokens": tokens}, arrays, {"decode": run},
-                lambda: {"tokens": generate(tokens)[0, 64:]}, {"decode": ("read", 4 * tokens * linear_weights(model))},
-                tokens, tolerance=0)
+    weights = tokens * linear_weights(model)
+    return Side({"kind": "decoding", "model": models.ours(model), "tokens": tokens}, arrays,
+                {"decode": run, "decode_int8": run}, lambda: {"tokens": generate(tokens)[0, 64:]},
+                {"decode": ("read", 4 * weights), "decode_int8": ("read", weights)}, tokens, tolerance=0)
 
 
 @workload("decode/transformer_160m")

@@ -6,7 +6,7 @@ use num_traits::{Float, FromPrimitive};
 
 /// `f32` or `f64`, with what vectorised loops need beyond [`num_traits::Float`].
 pub(crate) trait Real:
-    Float + FromPrimitive + burn::tensor::Element + std::iter::Sum + std::ops::AddAssign + Send + Sync
+    Float + From<i8> + FromPrimitive + burn::tensor::Element + std::iter::Sum + std::ops::AddAssign + Send + Sync
 {
     /// `a · b + c`, with one rounding where `FMA` says that the target has the instruction.
     fn fma<const FMA: bool>(a: Self, b: Self, c: Self) -> Self;

@@ -11,7 +11,7 @@ use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use super::positions::{positions, seen_after};
 use crate::ops::{
     AttentionInputs, AttentionOptions, HardAlibi, HeadBias, Implementation, Position, Rope, Segments,
-    alibi_slopes, apply_linear, attention, rms_norm, rotate_rows,
+    alibi_slopes, apply_linear, attention, output_dtype, rms_norm, rotate_rows,
 };
 use crate::{Error, Result};
 
@@ -265,7 +265,7 @@ impl SequenceMixer for Attention {
     type State = KvCache;
 
     fn init_state(&self, batch: usize, device: &Device) -> KvCache {
-        let dtype = self.k_proj.weight.val().dtype();
+        let dtype = output_dtype(&self.k_proj);
         KvCache::new(self.cache_dims(batch), self.config.window, (device, dtype))
     }
 

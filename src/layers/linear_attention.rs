@@ -8,10 +8,9 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::check::check_sizes;
-use super::heads::{from_heads, to_heads};
 use super::matrix_state::{MatrixState, matrix_mixer, narrow_linear};
 use super::mixer::{BuildMixer, expect_valid};
-use crate::ops::{Implementation, ScalarDecayInputs, Segments, apply_linear, scalar_decay};
+use crate::ops::{Implementation, ScalarDecayInputs, Segments, apply_linear, elu_plus_one, scalar_decay};
 use crate::{Error, Result};
 
 /// What queries and keys pass through: φ.
@@ -41,17 +40,15 @@ impl FeatureMap {
     /// φ over the last axis.
     pub fn apply(self, x: Tensor<4>) -> Tensor<4> {
         match self {
-            // Not `elu(x) + 1`: its backward multiplies 0 by the eˣ of the branch that was not taken, NaN from
-            // x = 89 on.
-            Self::Elu => relu(x.clone()) + x.clamp_max(0.0).exp(),
+            Self::Elu => elu_plus_one(x),
             Self::Relu => relu(x),
             Self::Identity => x,
             Self::Taylor => {
-                let [batch, heads, seq, dim] = x.dims();
+                let [a, b, c, dim] = x.dims();
                 let width = dim as f64;
-                let one = Tensor::ones([batch, heads, seq, 1], (&x.device(), x.dtype()));
+                let one = Tensor::ones([a, b, c, 1], (&x.device(), x.dtype()));
                 let square = x.clone().unsqueeze_dim::<5>(4) * x.clone().unsqueeze_dim::<5>(3);
-                let square = square.reshape([batch, heads, seq, dim * dim]) / (2.0 * width).sqrt();
+                let square = square.reshape([a, b, c, dim * dim]) / (2.0 * width).sqrt();
                 Tensor::cat(vec![one, x / width.powf(0.25), square], 3)
             }
         }
@@ -198,19 +195,24 @@ impl LinearAttention {
     fn mix(&self, x: Tensor<3>, segments: Option<&Segments>, state: MatrixState) -> (Tensor<3>, Tensor<4>) {
         let [batch, seq, _] = x.dims();
         let LinearAttentionConfig { n_heads, feature_map, normalization, chunk_size, .. } = self.config;
-        let q = feature_map.apply(to_heads(apply_linear(&self.q_proj, x.clone()), n_heads));
-        let k = feature_map.apply(to_heads(apply_linear(&self.k_proj, x.clone()), n_heads));
-        let mut v = to_heads(apply_linear(&self.v_proj, x), n_heads);
+        // `[batch, seq, heads, dim]`, as it lies in memory.
+        let apart = |x: Tensor<3>| {
+            let [_, _, width] = x.dims();
+            x.reshape([batch, seq, n_heads, width / n_heads])
+        };
+        let q = feature_map.apply(apart(apply_linear(&self.q_proj, x.clone())));
+        let k = feature_map.apply(apart(apply_linear(&self.k_proj, x.clone())));
+        let mut v = apart(apply_linear(&self.v_proj, x));
         let [_, _, _, value_dim] = v.dims();
         if normalization == Normalization::Sum {
             // One more value, always 1, makes the denominator one more output.
-            let one = Tensor::ones([batch, n_heads, seq, 1], (&v.device(), v.dtype()));
+            let one = Tensor::ones([batch, seq, n_heads, 1], (&v.device(), v.dtype()));
             v = Tensor::cat(vec![v, one], 3);
         }
         let inputs = ScalarDecayInputs {
-            q,
-            k,
-            v,
+            q: q.swap_dims(1, 2),
+            k: k.swap_dims(1, 2),
+            v: v.swap_dims(1, 2),
             log_decay: None,
             dt: None,
             d: None,
@@ -218,12 +220,13 @@ impl LinearAttention {
             segments: segments.cloned(),
             chunk_size,
         };
-        let (mut o, matrix) = scalar_decay(inputs, Implementation::Auto);
+        let (o, matrix) = scalar_decay(inputs, Implementation::Auto);
+        let mut o = o.swap_dims(1, 2);
         if normalization == Normalization::Sum {
             let sum = o.clone().narrow(3, value_dim, 1);
             o = o.narrow(3, 0, value_dim) / (sum + 1e-6);
         }
-        (apply_linear(&self.o_proj, from_heads(o)), matrix)
+        (apply_linear(&self.o_proj, o.reshape([batch, seq, self.config.d_model])), matrix)
     }
 }
 

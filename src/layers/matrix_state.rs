@@ -36,7 +36,7 @@ macro_rules! matrix_mixer {
                 type State = MatrixState;
 
                 fn init_state(&self, batch: usize, device: &Device) -> MatrixState {
-                    let options = (device, self.v_proj.weight.val().dtype());
+                    let options = (device, $crate::ops::output_dtype(&self.v_proj));
                     MatrixState {
                         matrix: Tensor::zeros(self.state_dims(batch), options),
                         seen: vec![0; batch],

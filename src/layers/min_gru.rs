@@ -8,7 +8,9 @@ use burn::tensor::{Device, Tensor, assert_shape};
 use super::check::check_sizes;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use crate::Result;
-use crate::ops::{DiagonalScanInputs, Gates, Implementation, Segments, apply_linear, diagonal_scan};
+use crate::ops::{
+    DiagonalScanInputs, Gates, Implementation, Segments, apply_linear, diagonal_scan, output_dtype,
+};
 
 /// Configuration of [`MinGru`].
 #[derive(Config, Debug, PartialEq)]
@@ -113,7 +115,7 @@ impl SequenceMixer for MinGru {
     type State = Tensor<2>;
 
     fn init_state(&self, batch: usize, device: &Device) -> Tensor<2> {
-        Tensor::zeros([batch, self.config.d_inner()], (device, self.z_proj.weight.val().dtype()))
+        Tensor::zeros([batch, self.config.d_inner()], (device, output_dtype(&self.z_proj)))
     }
 
     fn forward(

@@ -6,6 +6,7 @@ mod feed_forward;
 mod language_model;
 mod norm;
 pub mod pattern;
+mod quantized;
 mod saved;
 
 pub use backbone::{Backbone, BackboneConfig, BackboneState, LayerConfig};

@@ -6,6 +6,16 @@ use burn::tensor::{DType, Tensor};
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 use crate::kernels::Implementation;
 
+/// `elu(x) + 1`: `eˣ` below 0, `x + 1` above (arXiv 2006.16236, equation 7).
+pub fn elu_plus_one<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    if Implementation::Auto.is_fused(&x) {
+        return elementwise(x, crate::kernels::cpu::elementwise::Elementwise::EluPlusOne);
+    }
+    // Burn's elu multiplies, in its backward, 0 by the eˣ of the branch that was not taken: NaN from x = 89 on.
+    relu(x.clone()) + x.clamp_max(0.0).exp()
+}
+
 /// `x Φ(x)`, with the exact normal distribution function (arXiv 1606.08415).
 pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     #[cfg(any(feature = "flex", feature = "ndarray"))]

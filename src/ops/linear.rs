@@ -1,9 +1,11 @@
 //! The affine map.
 
 use burn::nn;
-use burn::tensor::{Tensor, assert_shape};
+use burn::tensor::{DType, Tensor, assert_shape};
 
 use crate::kernels::Implementation;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+use crate::kernels::host::{self, HostInput, HostOp};
 
 /// How the weights of a [`linear`] map lie in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -17,7 +19,9 @@ pub enum WeightLayout {
 
 /// `x W + b`, or with [`WeightLayout::OutputFirst`] `x Wᵀ + b`: `x [.., d_input]` to `[.., d_output]`.
 ///
-/// For a few rows, as in decoding, the fused form reads the weights once at the speed of memory.
+/// For a few rows, as in decoding, the fused form reads the weights once at the speed of memory. The weights may be
+/// quantised: those of [`LanguageModel::quantize`](crate::LanguageModel::quantize) are read as they are, others are made
+/// floats first.
 ///
 /// # Panics
 ///
@@ -52,23 +56,58 @@ fn pieces<const D: usize, const N: usize>(
 ) -> [Tensor<D>; N] {
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if implementation.is_fused(&x) {
-        use crate::kernels::{cpu, host};
-        let dims = x.dims();
-        let inputs = [x.into(), weight.into()].into_iter().chain(bias.map(host::HostInput::from));
-        let op = cpu::linear::Linear { layout, widths: widths.into() };
-        let mut pieces = host::run::<N>(op, inputs.collect()).into_iter();
-        return widths.map(|width| {
-            let mut dims = dims;
-            dims[D - 1] = width;
-            pieces.next().expect("as many pieces as widths").reshape(dims)
-        });
+        use crate::kernels::cpu;
+        let bias = bias.clone().map(HostInput::from);
+        #[cfg(feature = "flex")]
+        if let Some(weight) = int8(&weight, layout) {
+            let op = cpu::linear::int8::LinearInt8::new(weight, widths.into());
+            return fused(op, x, bias, widths);
+        }
+        if !matches!(weight.dtype(), DType::QFloat(_)) {
+            let op = cpu::linear::Linear { layout, widths: widths.into() };
+            return fused(op, x, std::iter::once(weight.into()).chain(bias), widths);
+        }
     }
     let _ = implementation;
+    let weight = weight.dequantize();
     let weight = match layout {
         WeightLayout::InputFirst => weight,
         WeightLayout::OutputFirst => weight.transpose(),
     };
     split(burn::tensor::module::linear(x, weight, bias), widths)
+}
+
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+fn fused<const D: usize, const N: usize>(
+    op: impl HostOp,
+    x: Tensor<D>,
+    others: impl IntoIterator<Item = HostInput>,
+    widths: [usize; N],
+) -> [Tensor<D>; N] {
+    let dims = x.dims();
+    let inputs = std::iter::once(x.into()).chain(others);
+    let mut pieces = host::run::<N>(op, inputs.collect()).into_iter();
+    widths.map(|width| {
+        let mut dims = dims;
+        dims[D - 1] = width;
+        pieces.next().expect("as many pieces as widths").reshape(dims)
+    })
+}
+
+/// Weights on flex that the kernel for 8 bits reads.
+#[cfg(feature = "flex")]
+fn int8(weight: &Tensor<2>, layout: WeightLayout) -> Option<burn::backend::flex::FlexQTensor> {
+    use crate::kernels::cpu::linear::int8::BLOCK;
+    use burn::backend::{BackendTensor, DispatchTensorKind};
+    let DType::QFloat(scheme) = weight.dtype() else { return None };
+    let block: [u8; 2] = scheme.block_size()?.as_dim();
+    if layout != WeightLayout::InputFirst || block.map(usize::from) != [BLOCK; 2] {
+        return None;
+    }
+    match weight.clone().into_dispatch().kind {
+        DispatchTensorKind::Flex(BackendTensor::Quantized(weight)) => Some(weight),
+        _ => None,
+    }
 }
 
 /// Cuts the last axis into pieces of these widths.
@@ -99,4 +138,12 @@ pub(crate) fn apply_in_pieces<const D: usize, const N: usize>(
     debug_assert_eq!(widths.iter().sum::<usize>(), d_output);
     let bias = layer.bias.as_ref().map(|bias| bias.val());
     pieces(x, weight, bias, (WeightLayout::InputFirst, widths), Implementation::Auto)
+}
+
+/// The dtype of what a layer makes of floats: its weights', unless they are quantised.
+pub(crate) fn output_dtype(layer: &nn::Linear) -> DType {
+    match layer.weight.val().dtype() {
+        DType::QFloat(_) => DType::F32,
+        dtype => dtype,
+    }
 }

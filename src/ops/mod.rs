@@ -25,7 +25,7 @@ mod selective_scan;
 mod vector_decay;
 
 pub use crate::kernels::Implementation;
-pub use activation::{gelu, neg_exp, sigmoid, silu, softplus};
+pub use activation::{elu_plus_one, gelu, neg_exp, sigmoid, silu, softplus};
 pub use attention::{AttentionInputs, AttentionOptions, HeadBias, attention, attention_reference};
 pub use causal_conv::{causal_conv, causal_conv_silu, causal_conv_step};
 pub use complex_scan::{ComplexScanInputs, complex_scan, complex_scan_reference};
@@ -33,7 +33,7 @@ pub use delta_rule::{DeltaRuleInputs, delta_rule, delta_rule_reference};
 pub use diagonal_scan::{DiagonalScanInputs, diagonal_scan, diagonal_scan_reference};
 pub use gates::Gates;
 pub use linear::{WeightLayout, linear};
-pub(crate) use linear::{apply as apply_linear, apply_in_pieces as apply_linear_in_pieces};
+pub(crate) use linear::{apply as apply_linear, apply_in_pieces as apply_linear_in_pieces, output_dtype};
 pub use lstm::{LstmInputs, lstm, lstm_reference};
 pub use norm::{GatedNormOptions, gated_rms_norm, layer_norm, rms_norm};
 pub use positions::{HardAlibi, Position, Rope, RopePairs, alibi_slopes};

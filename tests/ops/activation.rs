@@ -1,5 +1,5 @@
 use burn::tensor::{DType, Tensor};
-use burn_sequence::ops::{gelu, neg_exp, sigmoid, silu, softplus};
+use burn_sequence::ops::{elu_plus_one, gelu, neg_exp, sigmoid, silu, softplus};
 
 use crate::support::{assert_same, has_f64, outcome, uniform, wrt};
 
@@ -7,8 +7,9 @@ type Function = fn(Tensor<2>) -> Tensor<2>;
 
 fn check(dtype: DType, tolerance: f64) {
     // The formulas, in the tensor's own precision: Burn's sigmoid computes in f32 on some backends.
-    let functions: [(Function, Function); 5] = [
+    let functions: [(Function, Function); 6] = [
         (|x| (x.clone() / std::f64::consts::SQRT_2).erf().add_scalar(1.0) * x * 0.5, gelu),
+        (|x| x.clone().clamp_min(0.0) + x.clamp_max(0.0).exp(), elu_plus_one),
         (|x| x.exp().neg(), neg_exp),
         (|x| (x.neg().exp() + 1.0).recip(), sigmoid),
         (|x| x.clone() / (x.neg().exp() + 1.0), silu),

@@ -40,6 +40,31 @@ fn fused_is_portable() {
 }
 
 #[test]
+fn weights_of_8_bits() {
+    use burn::tensor::quantization::{QuantScheme, QuantStore, QuantValue, ScaleDtype};
+    let scheme = |block: [u8; 2]| {
+        let scheme = QuantScheme::default().with_value(QuantValue::Q8S).with_store(QuantStore::Native);
+        scheme.per_block(block, ScaleDtype::F32)
+    };
+    // Blocks that the kernel reads, small and large enough for several tasks, and others.
+    for ([d_input, d_output], block) in [([24, 72], [8, 8]), ([304, 704], [8, 8]), ([24, 64], [1, 32])] {
+        for rows in [1, 8, 20] {
+            let x = uniform([rows, d_input], -1.0, 1.0, DType::F32);
+            let weight = uniform([d_input, d_output], -1.0, 1.0, DType::F32);
+            let weight = weight.quantize_dynamic(&scheme(block));
+            let bias = uniform([d_output], -1.0, 1.0, DType::F32);
+            let run = |name, weight: Tensor<2>| {
+                let layout = WeightLayout::InputFirst;
+                let y = linear(x.clone(), weight, Some(bias.clone()), layout, Implementation::Auto);
+                outcome(name, vec![y.flatten(0, 1)], vec![("x", wrt(&x)), ("bias", wrt(&bias))])
+            };
+            let expected = run("floats", weight.clone().dequantize());
+            assert_same(&expected, &run("8 bits", weight), 1e-5);
+        }
+    }
+}
+
+#[test]
 fn rows_that_are_not_contiguous() {
     let (x, weight) = (uniform([6, 20], -1.0, 1.0, DType::F32), uniform([7, 6], -1.0, 1.0, DType::F32));
     let run = |name, implementation| {

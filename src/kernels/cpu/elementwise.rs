@@ -10,6 +10,8 @@ use crate::kernels::real::Real;
 /// A function of each element.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Elementwise {
+    /// `elu(x) + 1`: `eˣ` below 0, `x + 1` above.
+    EluPlusOne,
     /// `x Φ(x)`, with the exact normal distribution function.
     Gelu,
     /// `−eˣ`.
@@ -31,6 +33,10 @@ impl Elementwise {
     pub(crate) fn apply<F: Real, const FMA: bool>(self, x: F) -> (F, F) {
         let one = F::one();
         match self {
+            Self::EluPlusOne => {
+                let power = F::fast_exp::<FMA>(if x < F::zero() { x } else { F::zero() });
+                if x < F::zero() { (power, power) } else { (x + one, one) }
+            }
             Self::Gelu => {
                 let half = F::from_f64(0.5).expect("a constant");
                 let distribution = half
@@ -65,6 +71,10 @@ impl Elementwise {
 macro_rules! each {
     ($chosen:expr, $function:ident => $loop:expr) => {
         match $chosen {
+            Elementwise::EluPlusOne => {
+                const $function: Elementwise = Elementwise::EluPlusOne;
+                $loop
+            }
             Elementwise::Gelu => {
                 const $function: Elementwise = Elementwise::Gelu;
                 $loop

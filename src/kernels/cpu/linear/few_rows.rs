@@ -34,18 +34,27 @@ pub(super) fn product<F: Real>(
 /// Each task takes some of the inputs, so that it reads whole rows of weights.
 fn by_inputs<F: Real>(x: &[F], (weight, at): (&[F], Layout), [width, d_input]: [usize; 2]) -> Vec<F> {
     let rows = x.len() / d_input;
-    let parts = (d_input * width / TASK).clamp(1, PARTS);
-    let inputs = d_input.div_ceil(parts);
-    let part = |first: usize| {
+    in_parts(d_input, width, 1, |inputs| {
         let mut y = vec![F::zero(); rows * width];
-        let inputs = first..(first + inputs).min(d_input);
         vectorised(AddRows { x, d_input, inputs, weight, at, y: &mut y });
         y
-    };
+    })
+}
+
+/// The sum of what `part` makes of some of the inputs each, a multiple of `step`.
+pub(super) fn in_parts<F: Real>(
+    d_input: usize,
+    width: usize,
+    step: usize,
+    part: impl Fn(std::ops::Range<usize>) -> Vec<F> + Sync,
+) -> Vec<F> {
+    let parts = (d_input * width / TASK).clamp(1, PARTS);
     if parts == 1 {
-        return part(0);
+        return part(0..d_input);
     }
-    let parts: Vec<Vec<F>> = (0..d_input).into_par_iter().step_by(inputs).map(part).collect();
+    let inputs = d_input.div_ceil(parts).next_multiple_of(step);
+    let starts = (0..d_input).into_par_iter().step_by(inputs);
+    let parts: Vec<Vec<F>> = starts.map(|first| part(first..(first + inputs).min(d_input))).collect();
     crate::kernels::cpu::total(parts.iter())
 }
 

@@ -1,10 +1,12 @@
 //! The affine map of rows, forward and backward, without the copies and the zeroing of a general matrix product.
 
 mod few_rows;
+#[cfg(feature = "flex")]
+pub(crate) mod int8;
 
 use rayon::prelude::*;
 
-use super::gemm::{Layout, gemm_on_all_threads, product};
+use super::gemm::{Layout, gemm, gemm_on_all_threads, product};
 use super::vectorised::{Work, vectorised};
 use crate::kernels::cpu::shared::zeros;
 use crate::kernels::host::{Array, HostOp};
@@ -97,8 +99,7 @@ impl HostOp for Linear {
             } else {
                 gemm_on_all_threads(size, (&mut dx, x_at), true, (grad, grad_at), back);
             }
-            let (size, to) = ([d_input, width, rows], (d_weight.as_mut_slice(), weights));
-            gemm_on_all_threads(size, to, false, (x, x_at.t()), (grad, grad_at));
+            weight_gradient([d_input, width], (x, grad), (&mut d_weight, weights));
             if inputs.len() > 2 {
                 let parts: Vec<Vec<F>> = grad
                     .par_chunks(chunk(width))
@@ -113,6 +114,53 @@ impl HostOp for Linear {
         }
         grads
     }
+}
+
+/// Tokens of a part of the weights' gradient, at least.
+const PART: usize = 256;
+
+/// Parts of the weights' gradient, at most.
+const PARTS: usize = 16;
+
+/// Elements of all parts together, at most: they should stay in the cache.
+const ROOM: usize = 1 << 22;
+
+/// `xᵀ grad` to where the weights lie. The inner dimension is the number of tokens, far longer than the others: some
+/// tokens each are multiplied apart and the products added, in order, for a matrix product splits its outer dimensions.
+fn weight_gradient<F: Real>(
+    [d_input, width]: [usize; 2],
+    (x, grad): (&[F], &[F]),
+    (d_weight, at): (&mut [F], Layout),
+) {
+    let rows = x.len() / d_input;
+    let (x_at, grad_at) = (Layout::new(0, d_input, 1), Layout::new(0, width, 1));
+    let parts = (rows / PART).min(PARTS).min(ROOM / (d_input * width));
+    if parts < 2 {
+        gemm_on_all_threads([d_input, width, rows], (d_weight, at), false, (x, x_at.t()), (grad, grad_at));
+        return;
+    }
+    // Lines of contiguous weights: of an input, or of an output.
+    let (line, apart, dense) = match at.columns {
+        1 => (width, at.rows, Layout::new(0, width, 1)),
+        _ => (d_input, at.columns, Layout::new(0, 1, d_input)),
+    };
+    let tokens = rows.div_ceil(parts);
+    let pieces = x.par_chunks(tokens * d_input).zip(grad.par_chunks(tokens * width));
+    let part = |(x, grad): (&[F], &[F])| {
+        let mut sum = vec![F::zero(); d_input * width];
+        let size = [d_input, width, grad.len() / width];
+        gemm(size, (&mut sum, dense), false, (x, x_at.t()), (grad, grad_at), F::one());
+        sum
+    };
+    let parts: Vec<Vec<F>> = pieces.map(part).collect();
+    let lines = d_weight[at.start..].par_chunks_mut(apart).take(d_input * width / line);
+    lines.enumerate().for_each(|(index, to)| {
+        for part in &parts {
+            for (to, &value) in to.iter_mut().zip(&part[index * line..(index + 1) * line]) {
+                *to += value;
+            }
+        }
+    });
 }
 
 struct AddBias<'a, F> {

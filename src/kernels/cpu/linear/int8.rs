@@ -1,0 +1,215 @@
+//! The affine map with weights of 8 bits: a quarter of what decoding reads.
+//!
+//! Weights are Burn's quantised tensors, `[d_input, d_output]`, with a scale for every block of [`BLOCK`] by [`BLOCK`]. A
+//! few rows read them as they are; many rows are multiplied by the weights made
+//! floats again, a cost that they share.
+
+use burn::backend::TensorMetadata;
+use burn::backend::flex::FlexQTensor;
+use rayon::prelude::*;
+
+use super::{AddBias, chunk, few_rows, product};
+use crate::kernels::cpu::gemm::Layout;
+use crate::kernels::cpu::vectorised::{Work, vectorised};
+use crate::kernels::host::{Array, HostOp};
+use crate::kernels::real::Real;
+
+/// Inputs of a block, and outputs.
+pub(crate) const BLOCK: usize = 8;
+
+/// Inputs `x [.., d_input]` and perhaps `bias [d_output]`; outputs `[.., width]`, the columns of the result cut into
+/// pieces of these widths.
+#[derive(Clone, Debug)]
+pub(crate) struct LinearInt8 {
+    weight: FlexQTensor,
+    widths: Vec<usize>,
+}
+
+/// The weights as the kernel reads them.
+#[derive(Clone, Copy)]
+struct Weights<'a> {
+    /// `[d_input, d_output]`.
+    values: &'a [i8],
+    /// `[d_input / BLOCK, d_output / BLOCK]`.
+    scales: &'a [f32],
+    d_output: usize,
+}
+
+impl<'a> Weights<'a> {
+    /// The scales and the values of some blocks of inputs.
+    fn blocks(self) -> impl Iterator<Item = (&'a [f32], &'a [i8])> {
+        let blocks = self.values.chunks_exact(BLOCK * self.d_output);
+        self.scales.chunks_exact(self.d_output / BLOCK).zip(blocks)
+    }
+}
+
+impl LinearInt8 {
+    /// Of weights in blocks of [`BLOCK`] by [`BLOCK`].
+    pub(crate) fn new(weight: FlexQTensor, widths: Vec<usize>) -> Self {
+        Self { weight, widths }
+    }
+
+    fn dims(&self) -> [usize; 2] {
+        self.weight.shape().dims()
+    }
+
+    fn weights(&self) -> Weights<'_> {
+        let [_, d_output] = self.dims();
+        Weights { values: self.weight.tensor().storage(), scales: self.weight.scales(), d_output }
+    }
+
+    fn floats<F: Real>(&self) -> Vec<F> {
+        let [d_input, d_output] = self.dims();
+        let mut floats = vec![F::zero(); d_input * d_output];
+        let blocks: Vec<_> = self.weights().blocks().collect();
+        floats.par_chunks_mut(BLOCK * d_output).zip(blocks).for_each(|(floats, (scales, values))| {
+            vectorised(Widen { floats, scales, values });
+        });
+        floats
+    }
+}
+
+/// Cuts rows into pieces of these widths.
+fn cut<F: Real>(rows: &[F], widths: &[usize]) -> Vec<Vec<F>> {
+    let mut start = 0;
+    let piece = |&width: &usize| {
+        start += width;
+        let piece = start - width..start;
+        rows.chunks_exact(widths.iter().sum()).flat_map(|row| row[piece.clone()].iter().copied()).collect()
+    };
+    widths.iter().map(piece).collect()
+}
+
+impl HostOp for LinearInt8 {
+    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], _: bool) -> (Vec<Vec<F>>, Vec<F>) {
+        let ([d_input, d_output], x) = (self.dims(), inputs[0].data);
+        let rows = x.len() / d_input;
+        let mut y = match rows {
+            0..=super::FEW_ROWS => few_rows::in_parts(d_input, d_output, BLOCK, |inputs| {
+                let mut y = vec![F::zero(); rows * d_output];
+                vectorised(AddBlocks { x, inputs, weights: self.weights(), y: &mut y });
+                y
+            }),
+            _ => {
+                let size = [rows, d_output, d_input];
+                let weights = (&*self.floats(), Layout::new(0, d_output, 1));
+                product(size, (x, Layout::new(0, d_input, 1)), weights)
+            }
+        };
+        if let Some(bias) = inputs.get(1) {
+            let bias = bias.data;
+            y.par_chunks_mut(chunk(d_output)).for_each(|y| vectorised(AddBias { y, bias }));
+        }
+        let outputs = if self.widths.len() == 1 { vec![y] } else { cut(&y, &self.widths) };
+        (outputs, Vec::new())
+    }
+
+    /// Of the input and the bias: the weights are constants.
+    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], _: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
+        let [d_input, d_output] = self.dims();
+        let weights = self.floats::<F>();
+        let rows = inputs[0].len() / d_input;
+        let mut dx = vec![F::zero(); rows * d_input];
+        let mut d_bias = Vec::new();
+        let mut first = 0;
+        for (&grad, &width) in grads.iter().zip(&self.widths) {
+            let back = (weights.as_slice(), Layout::new(first, d_output, 1).t());
+            let part = product([rows, d_input, width], (grad, Layout::new(0, width, 1)), back);
+            dx.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+            d_bias
+                .extend((0..width).map(|column| grad.iter().skip(column).step_by(width).copied().sum::<F>()));
+            first += width;
+        }
+        let mut grads = vec![dx];
+        if inputs.len() > 1 {
+            grads.push(d_bias);
+        }
+        grads
+    }
+}
+
+/// Some blocks of inputs as floats.
+struct Widen<'a, F> {
+    floats: &'a mut [F],
+    scales: &'a [f32],
+    values: &'a [i8],
+}
+
+impl<F: Real> Work for Widen<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let d_output = self.scales.len() * BLOCK;
+        let rows = self.floats.chunks_exact_mut(d_output).zip(self.values.chunks_exact(d_output));
+        for (floats, values) in rows {
+            let blocks = floats.as_chunks_mut::<BLOCK>().0.iter_mut().zip(values.as_chunks::<BLOCK>().0);
+            for ((floats, values), &scale) in blocks.zip(self.scales) {
+                let scale = F::from_f32(scale).expect("a float");
+                for l in 0..BLOCK {
+                    floats[l] = scale * values[l].into();
+                }
+            }
+        }
+    }
+}
+
+/// `y += x[.., inputs] · weight[inputs, ..]`.
+struct AddBlocks<'a, F> {
+    x: &'a [F],
+    inputs: std::ops::Range<usize>,
+    weights: Weights<'a>,
+    y: &'a mut [F],
+}
+
+/// Outputs whose sums stay in registers: a line of the cache.
+const WIDE: usize = 64;
+
+impl<F: Real> Work for AddBlocks<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let Self { x, inputs, weights, y } = self;
+        let d_output = weights.d_output;
+        let d_input = x.len() / (y.len() / d_output);
+        let wide = d_output - d_output % WIDE;
+        let blocks = weights.blocks().enumerate().take(inputs.end / BLOCK).skip(inputs.start / BLOCK);
+        for (block, (scales, values)) in blocks {
+            for (y, x) in y.chunks_exact_mut(d_output).zip(x.chunks_exact(d_input)) {
+                let x: &[F; BLOCK] = x[block * BLOCK..].first_chunk().expect("whole blocks of inputs");
+                for first in (0..wide).step_by(WIDE) {
+                    add::<F, FMA, WIDE>(x, (scales, values), first, y);
+                }
+                for first in (wide..d_output).step_by(BLOCK) {
+                    add::<F, FMA, BLOCK>(x, (scales, values), first, y);
+                }
+            }
+        }
+    }
+}
+
+/// `y += scale ⊙ (x · values)` of one block of inputs and of `WIDTH` outputs from `first` on.
+#[inline(always)]
+fn add<F: Real, const FMA: bool, const WIDTH: usize>(
+    x: &[F; BLOCK],
+    (scales, values): (&[f32], &[i8]),
+    first: usize,
+    y: &mut [F],
+) {
+    let mut sums = [F::zero(); WIDTH];
+    for (&x, line) in x.iter().zip(values.chunks_exact(y.len())) {
+        let line: &[i8; WIDTH] = line[first..].first_chunk().expect("a line of outputs");
+        for l in 0..WIDTH {
+            sums[l] = F::fma::<FMA>(x, line[l].into(), sums[l]);
+        }
+    }
+    let y: &mut [F; WIDTH] = y[first..].first_chunk_mut().expect("a line of outputs");
+    let sums = sums.as_chunks::<BLOCK>().0;
+    for ((y, sums), &scale) in y.as_chunks_mut().0.iter_mut().zip(sums).zip(&scales[first / BLOCK..]) {
+        let (y, scale): (&mut [F; BLOCK], _) = (y, F::from_f32(scale).expect("a float"));
+        for l in 0..BLOCK {
+            y[l] = F::fma::<FMA>(scale, sums[l], y[l]);
+        }
+    }
+}
