@@ -19,7 +19,7 @@ pub struct Options {
     /// Width of models given as a pattern.
     #[arg(long, default_value_t = 128)]
     pub d_model: usize,
-    /// Optimiser steps of a run [default: 2000, with --quick 500].
+    /// Optimiser steps of a run [default: 3000, with --quick 500].
     #[arg(long)]
     pub steps: Option<usize>,
     /// Seeds to run, 0, 1, …
@@ -63,7 +63,7 @@ pub struct Options {
 impl Options {
     /// Optimiser steps of a run.
     pub fn steps(&self) -> usize {
-        self.steps.unwrap_or(if self.quick { 500 } else { 2000 })
+        self.steps.unwrap_or(if self.quick { 500 } else { 3000 })
     }
 
     /// Strings of a test length.

@@ -4,8 +4,8 @@ use burn_sequence::ops::{Implementation, WeightLayout, linear};
 use crate::support::{assert_same, has_f64, outcome, uniform, wrt};
 
 /// `[rows, d_input, d_output]`: one row and a few, small and large enough for several tasks, many.
-const SIZES: [[usize; 3]; 6] =
-    [[1, 5, 3], [8, 130, 1], [3, 300, 700], [1, 9, 1500], [9, 33, 17], [700, 40, 65]];
+const SIZES: [[usize; 3]; 7] =
+    [[1, 5, 3], [8, 130, 1], [3, 300, 700], [1, 9, 1500], [2, 40, 2100], [9, 33, 17], [700, 40, 65]];
 
 fn check(dtype: DType, tolerance: f64) {
     for [rows, d_input, d_output] in SIZES {
@@ -47,7 +47,9 @@ fn weights_of_8_bits() {
         scheme.per_block(block, ScaleDtype::F32)
     };
     // Blocks that the kernel reads, small and large enough for several tasks, and others.
-    for ([d_input, d_output], block) in [([24, 72], [8, 8]), ([304, 704], [8, 8]), ([24, 64], [1, 32])] {
+    for ([d_input, d_output], block) in
+        [([24, 72], [8, 8]), ([304, 704], [8, 8]), ([40, 2104], [8, 8]), ([24, 64], [1, 32])]
+    {
         for rows in [1, 8, 20] {
             let x = uniform([rows, d_input], -1.0, 1.0, DType::F32);
             let weight = uniform([d_input, d_output], -1.0, 1.0, DType::F32);

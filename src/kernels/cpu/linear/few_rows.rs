@@ -1,5 +1,7 @@
 //! A few rows times a matrix: the matrix is read once, in order, on all threads.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::kernels::cpu::gemm::Layout;
@@ -31,31 +33,47 @@ pub(super) fn product<F: Real>(
     }
 }
 
-/// Each task takes some of the inputs, so that it reads whole rows of weights.
+/// Each task takes some of the inputs, so that it reads whole rows of weights, or long pieces of them.
 fn by_inputs<F: Real>(x: &[F], (weight, at): (&[F], Layout), [width, d_input]: [usize; 2]) -> Vec<F> {
     let rows = x.len() / d_input;
-    in_parts(d_input, width, 1, |inputs| {
-        let mut y = vec![F::zero(); rows * width];
+    in_parts([rows, width, d_input], 1, |inputs, outputs| {
+        let mut y = vec![F::zero(); rows * outputs.len()];
+        let at = Layout { start: at.start + outputs.start, ..at };
         vectorised(AddRows { x, d_input, inputs, weight, at, y: &mut y });
         y
     })
 }
 
-/// The sum of what `part` makes of some of the inputs each, a multiple of `step`.
+/// Outputs from which a piece of a row of weights is read about as fast as a whole one.
+const LONG: usize = 1024;
+
+/// What `part` makes of all inputs and some of the outputs, put together; or, where there are few outputs, of all
+/// outputs and some of the inputs, a multiple of `step`, added up.
 pub(super) fn in_parts<F: Real>(
-    d_input: usize,
-    width: usize,
+    [rows, width, d_input]: [usize; 3],
     step: usize,
-    part: impl Fn(std::ops::Range<usize>) -> Vec<F> + Sync,
+    part: impl Fn(Range<usize>, Range<usize>) -> Vec<F> + Sync,
 ) -> Vec<F> {
     let parts = (d_input * width / TASK).clamp(1, PARTS);
     if parts == 1 {
-        return part(0..d_input);
+        return part(0..d_input, 0..width);
     }
-    let inputs = d_input.div_ceil(parts).next_multiple_of(step);
-    let starts = (0..d_input).into_par_iter().step_by(inputs);
-    let parts: Vec<Vec<F>> = starts.map(|first| part(first..(first + inputs).min(d_input))).collect();
-    crate::kernels::cpu::total(parts.iter())
+    let cut = |len: usize, step: usize| {
+        let some = len.div_ceil(parts).next_multiple_of(step);
+        (0..len).into_par_iter().step_by(some).map(move |first| first..(first + some).min(len))
+    };
+    if width < parts * LONG {
+        let parts: Vec<Vec<F>> = cut(d_input, step).map(|inputs| part(inputs, 0..width)).collect();
+        return crate::kernels::cpu::total(parts.iter());
+    }
+    let parts: Vec<Vec<F>> = cut(width, COLUMNS).map(|outputs| part(0..d_input, outputs)).collect();
+    let row = |row| {
+        parts.iter().flat_map(move |part| {
+            let outputs = part.len() / rows;
+            &part[row * outputs..(row + 1) * outputs]
+        })
+    };
+    (0..rows).flat_map(row).copied().collect()
 }
 
 /// Each task takes some of the outputs, an inner product each.
@@ -77,7 +95,7 @@ fn by_outputs<F: Real>(x: &[F], (weight, at): (&[F], Layout), [width, d_input]: 
 struct AddRows<'a, F> {
     x: &'a [F],
     d_input: usize,
-    inputs: std::ops::Range<usize>,
+    inputs: Range<usize>,
     weight: &'a [F],
     at: Layout,
     y: &'a mut [F],

@@ -4,6 +4,8 @@
 //! few rows read them as they are; many rows are multiplied by the weights made
 //! floats again, a cost that they share.
 
+use std::ops::Range;
+
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexQTensor;
 use rayon::prelude::*;
@@ -85,9 +87,9 @@ impl HostOp for LinearInt8 {
         let ([d_input, d_output], x) = (self.dims(), inputs[0].data);
         let rows = x.len() / d_input;
         let mut y = match rows {
-            0..=super::FEW_ROWS => few_rows::in_parts(d_input, d_output, BLOCK, |inputs| {
-                let mut y = vec![F::zero(); rows * d_output];
-                vectorised(AddBlocks { x, inputs, weights: self.weights(), y: &mut y });
+            0..=super::FEW_ROWS => few_rows::in_parts([rows, d_output, d_input], BLOCK, |inputs, outputs| {
+                let mut y = vec![F::zero(); rows * outputs.len()];
+                vectorised(AddBlocks { x, d_input, inputs, outputs, weights: self.weights(), y: &mut y });
                 y
             }),
             _ => {
@@ -154,10 +156,12 @@ impl<F: Real> Work for Widen<'_, F> {
     }
 }
 
-/// `y += x[.., inputs] · weight[inputs, ..]`.
+/// `y += x[.., inputs] · weight[inputs, outputs]`.
 struct AddBlocks<'a, F> {
     x: &'a [F],
-    inputs: std::ops::Range<usize>,
+    d_input: usize,
+    inputs: Range<usize>,
+    outputs: Range<usize>,
     weights: Weights<'a>,
     y: &'a mut [F],
 }
@@ -170,19 +174,19 @@ impl<F: Real> Work for AddBlocks<'_, F> {
 
     #[inline(always)]
     fn run<const FMA: bool>(self) {
-        let Self { x, inputs, weights, y } = self;
-        let d_output = weights.d_output;
-        let d_input = x.len() / (y.len() / d_output);
-        let wide = d_output - d_output % WIDE;
+        let Self { x, d_input, inputs, outputs, weights, y } = self;
+        let width = outputs.len();
+        let wide = width - width % WIDE;
         let blocks = weights.blocks().enumerate().take(inputs.end / BLOCK).skip(inputs.start / BLOCK);
         for (block, (scales, values)) in blocks {
-            for (y, x) in y.chunks_exact_mut(d_output).zip(x.chunks_exact(d_input)) {
+            let (scales, values) = (&scales[outputs.start / BLOCK..], &values[outputs.start..]);
+            for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(d_input)) {
                 let x: &[F; BLOCK] = x[block * BLOCK..].first_chunk().expect("whole blocks of inputs");
                 for first in (0..wide).step_by(WIDE) {
-                    add::<F, FMA, WIDE>(x, (scales, values), first, y);
+                    add::<F, FMA, WIDE>(x, (scales, values, weights.d_output), first, y);
                 }
-                for first in (wide..d_output).step_by(BLOCK) {
-                    add::<F, FMA, BLOCK>(x, (scales, values), first, y);
+                for first in (wide..width).step_by(BLOCK) {
+                    add::<F, FMA, BLOCK>(x, (scales, values, weights.d_output), first, y);
                 }
             }
         }
@@ -193,12 +197,12 @@ impl<F: Real> Work for AddBlocks<'_, F> {
 #[inline(always)]
 fn add<F: Real, const FMA: bool, const WIDTH: usize>(
     x: &[F; BLOCK],
-    (scales, values): (&[f32], &[i8]),
+    (scales, values, d_output): (&[f32], &[i8], usize),
     first: usize,
     y: &mut [F],
 ) {
     let mut sums = [F::zero(); WIDTH];
-    for (&x, line) in x.iter().zip(values.chunks_exact(y.len())) {
+    for (&x, line) in x.iter().zip(values.chunks(d_output)) {
         let line: &[i8; WIDTH] = line[first..].first_chunk().expect("a line of outputs");
         for l in 0..WIDTH {
             sums[l] = F::fma::<FMA>(x, line[l].into(), sums[l]);
