@@ -1,4 +1,4 @@
-//! Matrix products on slices with strides: `gemm`, behind a safe door.
+//! Matrix products on slices with strides, behind a safe door: [`in_place`](super::in_place) or the crate `gemm`.
 
 use crate::kernels::host::Array;
 use crate::kernels::real::Real;
@@ -124,6 +124,22 @@ unsafe fn multiply<F: Real>(
     alpha: F,
     threads: gemm::Parallelism,
 ) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    if std::any::TypeId::of::<F>() == std::any::TypeId::of::<f32>()
+        && matches!(threads, gemm::Parallelism::None)
+        && (c_at.columns, b_at.columns) == (1, 1)
+        && super::in_place::serves(k)
+    {
+        let alpha = num_traits::ToPrimitive::to_f32(&alpha).expect("a float");
+        // SAFETY: the machine has AVX-512, the elements are f32, and the rest is as this function demands.
+        unsafe {
+            let start = a.as_ptr().add(a_at.start).cast();
+            let a = super::in_place::Matrix { start, rows: a_at.rows, columns: a_at.columns };
+            let (c, b) = (c.add(c_at.start).cast(), b.as_ptr().add(b_at.start).cast());
+            super::in_place::product([m, n, k], (c, c_at.rows), add, a, (b, b_at.rows), alpha);
+        }
+        return;
+    }
     // SAFETY: as this function demands.
     unsafe {
         gemm::gemm(

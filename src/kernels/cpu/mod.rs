@@ -10,6 +10,8 @@ pub(crate) mod diagonal_scan;
 pub(crate) mod elementwise;
 pub(crate) mod gated_norm;
 mod gemm;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+mod in_place;
 mod lanes;
 pub(crate) mod linear;
 pub(crate) mod lstm;

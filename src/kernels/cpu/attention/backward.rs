@@ -137,31 +137,44 @@ impl<F: Real> Head<'_, F> {
             dq.fill(F::zero());
             for (block, seen) in blocks(view.tile(first, first + m)) {
                 let n = seen.len();
-                let square = Layout::new(0, n, 1);
-                let k_across = keys_across.block(row, kv_head, block, seen.start);
-                let v_across = values_across.block(row, kv_head, block, seen.start);
-                let k_seen = Layout::of(&inputs[1], row, seen.start, kv_head);
-                gemm([m, n, head_dim], (weights, square), false, (q, q_tile), k_across, scale);
+                let at = |query: usize, key: usize| Layout::new((query - first) * n + key - seen.start, n, 1);
+                let groups = || view.groups(first, first + m, seen.clone());
+                for (queries, keys) in groups() {
+                    let (at, size) = (at(queries.start, keys.start), [queries.len(), keys.len()]);
+                    let to = (weights.as_mut_slice(), at);
+                    let across = keys_across.block(row, kv_head, block, keys.start);
+                    let rows = from(q_tile, queries.start - first);
+                    gemm([size[0], size[1], head_dim], to, false, (q, rows), across, scale);
+                    let to = (grads.as_mut_slice(), at);
+                    let across = values_across.block(row, kv_head, block, keys.start);
+                    let rows = from(o_tile, queries.start - first);
+                    gemm([size[0], size[1], dim], to, false, (grad, rows), across, one);
+                }
                 if op.soft_cap.is_some() {
                     scores[..m * n].copy_from_slice(&weights[..m * n]);
                 }
-                let to = (grads.as_mut_slice(), square);
-                gemm([m, n, dim], to, false, (grad, o_tile), v_across, one);
-                let (dv_seen, dk_seen) =
-                    (Layout::new(seen.start * dim, dim, 1), Layout::new(seen.start * head_dim, head_dim, 1));
                 vectorised(Block {
                     view,
                     first,
-                    seen,
+                    seen: seen.clone(),
                     weights: &mut weights[..m * n],
                     grads: &mut grads[..m * n],
                     scores,
                     log_sums: &log_sums[first..first + m],
                     means,
                 });
-                gemm([n, dim, m], (dv, dv_seen), true, (weights, square.t()), (grad, o_tile), one);
-                gemm([n, head_dim, m], (dk, dk_seen), true, (grads, square.t()), (q, q_tile), scale);
-                gemm([m, head_dim, n], (dq, of_keys), true, (grads, square), (k, k_seen), scale);
+                for (queries, keys) in groups() {
+                    let (at, size) = (at(queries.start, keys.start), [keys.len(), queries.len()]);
+                    let [q_rows, o_rows, dq_rows] =
+                        [q_tile, o_tile, of_keys].map(|tile| from(tile, queries.start - first));
+                    let to = (dv.as_mut_slice(), Layout::new(keys.start * dim, dim, 1));
+                    gemm([size[0], dim, size[1]], to, true, (weights, at.t()), (grad, o_rows), one);
+                    let to = (dk.as_mut_slice(), Layout::new(keys.start * head_dim, head_dim, 1));
+                    gemm([size[0], head_dim, size[1]], to, true, (grads, at.t()), (q, q_rows), scale);
+                    let k_seen = Layout::of(&inputs[1], row, keys.start, kv_head);
+                    let to = (dq.as_mut_slice(), dq_rows);
+                    gemm([size[1], head_dim, size[0]], to, true, (grads, at), (k, k_seen), scale);
+                }
             }
             let dq_tile = from(shape.q(row, head), first);
             for (t, tile) in dq.chunks_exact(head_dim).take(m).enumerate() {

@@ -49,13 +49,22 @@ pub(super) fn forward<F: Real>(
         let dense = Layout::new(0, value_dim, 1);
         for (block, seen) in blocks(view.tile(first, first + m)) {
             let n = seen.len();
-            let square = Layout::new(0, n, 1);
-            let k_seen = transposed.block(row, kv_head, block, seen.start);
-            let q_tile = Layout::of(&inputs[0], row, first, head);
-            gemm([m, n, head_dim], (scores, square), false, (q, q_tile), k_seen, scale);
-            let v_seen = Layout::of(&inputs[2], row, seen.start, kv_head);
+            let at = |query: usize, key: usize| Layout::new((query - first) * n + key - seen.start, n, 1);
+            let groups = || view.groups(first, first + m, seen.clone());
+            for (queries, keys) in groups() {
+                let to = (scores.as_mut_slice(), at(queries.start, keys.start));
+                let q_group = Layout::of(&inputs[0], row, queries.start, head);
+                let k_seen = transposed.block(row, kv_head, block, keys.start);
+                gemm([queries.len(), keys.len(), head_dim], to, false, (q, q_group), k_seen, scale);
+            }
+            let seen = seen.clone();
             vectorised(Online { view, first, seen, scores: &mut scores[..m * n], greatest, sums, output });
-            gemm([m, value_dim, n], (output, dense), true, (scores, square), (v, v_seen), F::one());
+            for (queries, keys) in groups() {
+                let weights = (scores.as_slice(), at(queries.start, keys.start));
+                let v_seen = Layout::of(&inputs[2], row, keys.start, kv_head);
+                let to = (output.as_mut_slice(), from(dense, queries.start - first));
+                gemm([queries.len(), value_dim, keys.len()], to, true, weights, (v, v_seen), F::one());
+            }
         }
         let o_tile = from(shape.o(row, head), first);
         vectorised(Divide { output, sums: &sums[..m], out, at: o_tile });

@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use crate::kernels::real::Real;
 
+/// Queries of a group at an edge.
+const GROUP: usize = 16;
+
 /// What a head of one row sees.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a, F> {
@@ -32,6 +35,24 @@ impl<F: Real> View<'_, F> {
             start = (start..end).find(|&key| wanted.contains(&keys[key])).unwrap_or(end);
         }
         start..end
+    }
+
+    /// The queries `first..last` in groups, and the keys of `seen` that any of a group sees: all queries together where
+    /// all see all, few at the edge of a window or of the future.
+    pub(super) fn groups(
+        self,
+        first: usize,
+        last: usize,
+        seen: Range<usize>,
+    ) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+        let all = self.range(last - 1).start <= seen.start && seen.end <= self.range(first).end;
+        let step = if all { last - first } else { GROUP };
+        (first..last).step_by(step).filter_map(move |start| {
+            let queries = start..(start + step).min(last);
+            let (keys, end) = (self.range(start).start.max(seen.start), self.range(queries.end - 1).end);
+            let keys = keys..end.min(seen.end);
+            (!keys.is_empty()).then_some((queries, keys))
+        })
     }
 
     /// What stands for a score that does not count.

@@ -96,11 +96,11 @@ impl Gates for RgLru {
 pub(crate) struct MinGru;
 
 impl MinGru {
-    /// `h + ½`, or σ(h) below 0, and the derivative.
+    /// `h + ½` above 0, else σ(h), and the derivative.
     #[inline(always)]
     fn candidate<F: Real, const FMA: bool>(h: F) -> [F; 2] {
         let sigmoid = F::sigmoid::<FMA>(h);
-        if h >= F::zero() {
+        if h > F::zero() {
             [h + F::from_f64(0.5).expect("a constant"), F::one()]
         } else {
             [sigmoid, sigmoid * (F::one() - sigmoid)]
