@@ -10,6 +10,8 @@
 
 #[path = "../examples/common/allocator.rs"]
 mod allocator;
+#[path = "common/cases.rs"]
+mod cases;
 #[path = "common/drain.rs"]
 mod drain;
 #[path = "common/harness.rs"]
@@ -20,11 +22,10 @@ use std::fmt;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
-use burn_sequence::layers::{BuildMixer, MixerConfig, MixerList, SequenceMixer};
+use burn_sequence::layers::{BuildMixer, MixerConfig, SequenceMixer};
+use cases::{D_MODEL, mixers};
 use divan::Bencher;
 use drain::drain;
-
-const D_MODEL: usize = 128;
 
 fn main() {
     harness::run();
@@ -32,16 +33,14 @@ fn main() {
 
 /// A mixer, and the length it runs on: for a step, the tokens it has seen before.
 struct Case {
+    name: String,
     config: MixerConfig,
     seq: usize,
 }
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        // A configuration is an object whose one key is the mixer's name.
-        let json = serde_json::to_value(&self.config).map_err(|_| fmt::Error)?;
-        let name = json.as_object().and_then(|object| object.keys().next()).ok_or(fmt::Error)?;
-        write!(f, "{name}/{}", self.seq)
+        write!(f, "{}/{}", self.name, self.seq)
     }
 }
 
@@ -52,9 +51,10 @@ impl Case {
 }
 
 fn cases() -> impl Iterator<Item = Case> {
-    // `parallel` has no branches by default.
-    let configs = MixerConfig::defaults(D_MODEL).into_iter().filter(|config| config.check().is_ok());
-    configs.flat_map(|config| harness::lengths().map(move |seq| Case { config: config.clone(), seq }))
+    let at = |(name, config): (String, MixerConfig)| {
+        harness::lengths().map(move |seq| Case { name: name.clone(), config: config.clone(), seq })
+    };
+    mixers().flat_map(at)
 }
 
 #[divan::bench(args = cases())]

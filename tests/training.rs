@@ -164,3 +164,53 @@ fn accuracy_is_that_of_greedy_decoding() {
     assert!(measured.char >= measured.string);
     assert_eq!(accuracy_by_length(&model, &task(), &[length], strings, seed), [(length, measured)]);
 }
+
+/// What weights of 8 bits cost; with `--nocapture` the figures are printed.
+#[test]
+fn a_quantized_copier_copies_as_well() {
+    let device = Device::default();
+    device.seed(0);
+    let pattern =
+        "2*(attention(n_heads=4, position=hard_alibi(windows=[1, 2, 3])) + mlp), mamba2(head_dim=16)";
+    let config: LanguageModelConfig = LanguageModelConfig::parse(pattern, 64, vocabulary::SIZE).unwrap();
+    let training = TrainingConfig::new(400).with_batch_size(16).with_context_len(48).with_learning_rate(3e-3);
+    let task = Copying::new(2..=8);
+    let model = fit(config.init(&device.autodiff()), &task, &training, &mut Silent).unwrap().model.valid();
+    let quantized = model.clone().quantize();
+    for length in [4, 8] {
+        let [exact, rounded] = [&model, &quantized].map(|model| accuracy(model, &task, length, 512, 1));
+        println!(
+            "length {length}: strings {:.3} of f32, {:.3} of 8 bits; letters {:.3}, {:.3}",
+            exact.string, rounded.string, exact.char, rounded.char
+        );
+        assert!(exact.char > 0.5, "{exact:?} has learned nothing to lose");
+        assert!((exact.char - rounded.char).abs() < 0.02, "{exact:?} became {rounded:?}");
+    }
+}
+
+#[test]
+fn adamw_is_burns() {
+    use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+    use burn_sequence::training::{AdamW, answer_loss};
+    let batch = burn_sequence::tasks::Batch::training(
+        &task(),
+        Packing::Paper,
+        4,
+        24,
+        &mut ChaCha8Rng::seed_from_u64(5),
+    );
+    let after = |mut optimizer: ModuleOptimizer| {
+        let mut model = model();
+        for step in 0..6 {
+            let gradients = answer_loss(&model, &batch).0.backward();
+            let gradients = GradientsParams::from_grads(gradients, &model);
+            model = optimizer.step(1e-2 / f64::from(step + 1), model, gradients);
+        }
+        numbers(&model)
+    };
+    let burns = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(0.1).init();
+    let (expected, found) = (after(burns), after(AdamW::new(0.1).into()));
+    let off = expected.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(off < 1e-5, "off by {off:.1e}");
+    assert_ne!(numbers(&model()), found);
+}

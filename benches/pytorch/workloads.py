@@ -232,7 +232,21 @@ def mamba_130m():
     return decoding(models.mamba(50280, 768, 24))
 
 
+def memory(op, seq):
+    """The peak of the resident memory of a process that runs our op with gradients."""
+    return Side({"kind": "random_op", "name": op, "seq": seq}, {}, {"train": None}, dict, tokens=seq, memory=True)
+
+
 @workload("memory/attention_b1_h8_s16384_d64")
 def attention_memory():
-    request = {"kind": "random_op", "name": "attention", "seq": 16384}
-    return Side(request, {}, {"train": None}, dict, tokens=16384, memory=True)
+    return memory("attention", 16384)
+
+
+@workload("memory/selective_scan_b1_s32768_d512_n16")
+def selective_scan_memory():
+    return memory("selective_scan", 32768)
+
+
+@workload("memory/selective_scan_b1_s65536_d512_n16")
+def selective_scan_memory_twice():
+    return memory("selective_scan", 65536)

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Tensor, TensorData};
 use burn_sequence::models::LanguageModel;
 use burn_sequence::tasks::{Batch, Target};
-use burn_sequence::training::{answer_loss, clip_gradients};
+use burn_sequence::training::{AdamW, answer_loss, clip_gradients};
 
 use crate::arrays::{Arrays, array};
 use crate::drain::drain;
@@ -35,10 +35,9 @@ impl TrainingWorkload {
         });
         let (targets, lengths) = (targets.collect(), vec![vec![seq]; batch]);
         // PyTorch's defaults.
-        let adam = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(0.01);
         Self {
             model: Some(model.train()),
-            optimizer: adam.init(),
+            optimizer: AdamW::new(0.01).into(),
             batch: Batch { batch, seq, tokens, targets, lengths, examples: batch },
         }
     }

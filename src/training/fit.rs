@@ -4,11 +4,12 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 
+use super::adamw::AdamW;
 use super::clipping::clip_gradients;
 use super::config::TrainingConfig;
 use super::loss::answer_loss;
@@ -159,11 +160,10 @@ fn evaluate<M: SequenceMixer>(
 }
 
 fn optimizer<M: SequenceMixer>(model: &LanguageModel<M>, config: &TrainingConfig) -> ModuleOptimizer {
-    let adam = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(config.weight_decay as f32);
     let mut undecayed = Undecayed::default();
     model.visit(&mut undecayed);
     let group = ParamGroup::from_ids(undecayed.ids);
-    adam.init().with_group(group, adam.clone().with_weight_decay(0.0).build(), None)
+    ModuleOptimizer::from(AdamW::new(config.weight_decay)).with_group(group, AdamW::new(0.0), None)
 }
 
 /// Vectors (norms, biases, skips), and the rates of state spaces.

@@ -1,5 +1,6 @@
 //! Training on a [`Task`](crate::tasks::Task): fresh examples at every step, AdamW, and a run that resumes.
 
+mod adamw;
 mod clipping;
 mod config;
 mod fit;
@@ -7,6 +8,7 @@ mod loss;
 mod observer;
 mod run_state;
 
+pub use adamw::AdamW;
 pub use clipping::clip_gradients;
 pub use config::TrainingConfig;
 pub use fit::{Outcome, fit};

@@ -1,8 +1,8 @@
 //! Products of small matrices where they lie, with AVX-512.
 //!
 //! A general product first copies its operands into the order in which its inner loop reads them. The tiles of attention
-//! and the chunks of a recurrence are in the cache already, and small enough that the copies cost a tenth to a third
-//! of the product. Here rows of `b` are read as vectors and elements of `a` broadcast, from where they are.
+//! and the chunks of a recurrence are in the cache already, and so small that the copies are a part of the work. Here
+//! rows of `b` are read as vectors and elements of `a` broadcast, from where they are.
 
 use core::arch::x86_64::{
     __m512, __mmask16, _mm512_fmadd_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_mul_ps,

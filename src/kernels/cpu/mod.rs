@@ -1,6 +1,7 @@
 //! The kernels. Each splits its work by a rule that depends on the shapes alone, so that the same inputs give
 //! the same bits whatever the number of threads.
 
+pub(crate) mod adamw;
 pub(crate) mod attention;
 pub(crate) mod causal_conv;
 pub(crate) mod chunks;

@@ -1,0 +1,117 @@
+//! Line charts as SVG: labelled axes, the legend beside the data.
+
+use std::ops::Range;
+use std::path::Path;
+
+use burn_sequence::{Error, Result};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+/// How numbers become places.
+#[derive(Clone, Copy, Debug)]
+pub enum Scale {
+    /// Evenly; from the data's least to its greatest, or between these.
+    Linear(Option<(f64, f64)>),
+    /// By powers of two.
+    Log,
+}
+
+/// What surrounds the lines.
+pub struct Chart<'a> {
+    pub title: &'a str,
+    /// Of x and of y, with units.
+    pub labels: [&'a str; 2],
+    pub scales: [Scale; 2],
+}
+
+/// A line with its dots.
+pub struct Series {
+    pub name: String,
+    pub color: RGBColor,
+    pub line: Vec<(f64, f64)>,
+    pub dots: Vec<(f64, f64)>,
+}
+
+impl Scale {
+    fn place(self, value: f64) -> f64 {
+        match self {
+            Self::Linear(_) => value,
+            Self::Log => value.log2(),
+        }
+    }
+
+    fn label(self, place: f64) -> String {
+        let value = if matches!(self, Self::Log) { place.exp2() } else { place };
+        let decimals = if value == value.round() || value.abs() >= 100.0 { 0 } else { 1 };
+        format!("{value:.decimals$}")
+    }
+
+    /// The places from the least of `values` to the greatest.
+    fn range(self, values: impl Iterator<Item = f64>) -> Option<Range<f64>> {
+        let places = values.map(|value| self.place(value));
+        let (low, high) =
+            places.fold((f64::MAX, f64::MIN), |(low, high), place| (low.min(place), high.max(place)));
+        match self {
+            _ if low > high => None,
+            Self::Linear(Some((low, high))) => Some(low..high),
+            _ => Some(low..high.max(low + 1e-9)),
+        }
+    }
+}
+
+impl Chart<'_> {
+    /// Draws the lines into a file, which is whole or not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] if the file cannot be written, or there is nothing to draw.
+    pub fn draw(&self, path: &Path, lines: &[Series]) -> Result<()> {
+        let temporary = path.with_extension("svg.tmp");
+        let fail = |problem: String| Error::File { path: path.into(), problem };
+        let area = SVGBackend::new(&temporary, (900, 460)).into_drawing_area();
+        self.draw_on(area, lines).map_err(|problem| fail(problem.to_string()))?;
+        std::fs::rename(&temporary, path).map_err(|problem| fail(problem.to_string()))
+    }
+
+    fn draw_on(
+        &self,
+        area: DrawingArea<SVGBackend<'_>, Shift>,
+        lines: &[Series],
+    ) -> std::result::Result<(), Box<dyn std::error::Error>> {
+        let [x_scale, y_scale] = self.scales;
+        let points = || lines.iter().flat_map(|line| line.line.iter().chain(&line.dots));
+        let ranges =
+            (x_scale.range(points().map(|point| point.0)), y_scale.range(points().map(|point| point.1)));
+        let (Some(x_range), Some(y_range)) = ranges else { return Err("nothing to draw".into()) };
+
+        area.fill(&WHITE)?;
+        let (chart_area, legend) = area.split_horizontally(660);
+        let mut chart = ChartBuilder::on(&chart_area)
+            .caption(self.title, ("sans-serif", 18))
+            .margin(12)
+            .x_label_area_size(44)
+            .y_label_area_size(56)
+            .build_cartesian_2d(x_range, y_range)?;
+        chart
+            .configure_mesh()
+            .x_desc(self.labels[0])
+            .y_desc(self.labels[1])
+            .x_label_formatter(&|&x| x_scale.label(x))
+            .x_labels(7)
+            .y_label_formatter(&|&y| y_scale.label(y))
+            .light_line_style(TRANSPARENT)
+            .label_style(("sans-serif", 13))
+            .draw()?;
+        for (index, Series { name, color, line, dots }) in lines.iter().enumerate() {
+            let place = |&(x, y): &(f64, f64)| (x_scale.place(x), y_scale.place(y));
+            chart.draw_series(LineSeries::new(line.iter().map(place), color.stroke_width(2)))?;
+            chart.draw_series(dots.iter().map(|dot| Circle::new(place(dot), 3, color.filled())))?;
+            let top = 60 + 26 * index as i32;
+            legend.draw(&PathElement::new([(8, top), (36, top)], color.stroke_width(3)))?;
+            let name: String = name.chars().take(30).collect();
+            legend.draw(&Text::new(name, (44, top - 7), ("sans-serif", 14)))?;
+        }
+        area.present()?;
+        Ok(())
+    }
+}
