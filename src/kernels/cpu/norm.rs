@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::vectorised::{Work, vectorised};
+use super::vectorised::{Work, reduce, vectorised};
 use crate::kernels::cpu::shared::zeros;
 use crate::kernels::host::{Array, HostOp};
 use crate::kernels::real::Real;
@@ -34,12 +34,7 @@ pub(super) fn sum<F: Real>(len: usize, f: impl Fn(usize) -> F) -> F {
     for (lane, sum) in sums.iter_mut().enumerate().take(len - whole) {
         *sum += f(whole + lane);
     }
-    for half in [16, 8, 4, 2, 1] {
-        for lane in 0..half {
-            sums[lane] += sums[lane + half];
-        }
-    }
-    sums[0]
+    reduce(sums, |x, y| x + y)
 }
 
 /// μ, and one over the root of the mean square around it.

@@ -42,10 +42,16 @@ pub(crate) fn dot<F: Real, const FMA: bool>(x: &[F], y: &[F]) -> F {
             sums[l] = F::fma::<FMA>(x[l], y[l], sums[l]);
         }
     }
+    reduce(sums, |x, y| x + y)
+}
+
+/// All of them to one, by halves.
+#[inline(always)]
+pub(crate) fn reduce<F: Real>(mut parts: [F; 32], f: impl Fn(F, F) -> F) -> F {
     for half in [16, 8, 4, 2, 1] {
         for l in 0..half {
-            sums[l] += sums[l + half];
+            parts[l] = f(parts[l], parts[l + half]);
         }
     }
-    sums[0]
+    parts[0]
 }

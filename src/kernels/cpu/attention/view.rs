@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::kernels::cpu::vectorised::reduce;
 use crate::kernels::real::Real;
 
 /// Queries of a group at an edge.
@@ -129,17 +130,6 @@ fn together<F: Real>(scores: &mut [F], mut f: impl FnMut(&mut [F; WIDTH])) {
 #[inline(always)]
 fn larger<F: Real>(x: F, y: F) -> F {
     if x > y { x } else { y }
-}
-
-/// All of them to one, by halves.
-#[inline(always)]
-fn reduce<F: Real>(mut parts: [F; WIDTH], f: impl Fn(F, F) -> F) -> F {
-    for half in [16, 8, 4, 2, 1] {
-        for l in 0..half {
-            parts[l] = f(parts[l], parts[l + half]);
-        }
-    }
-    parts[0]
 }
 
 /// The largest.
