@@ -40,7 +40,8 @@
 //! |---|---|
 //! | [`training`] | [`fit`](training::fit): fresh examples at every step, AdamW, runs that resume |
 //! | [`evaluation`] | strings and characters right, by length |
-//! | [`tasks`] | seeded synthetic tasks: copying, n-gram lookup, duplicated n-grams; packing; batches |
+//! | [`tasks`] | seeded synthetic tasks: copying, n-gram lookup, duplicated n-grams, associative recall, selective copying, induction, flip-flop; packing; batches |
+//! | [`theory`] | what a state of so many bits can copy at best |
 //! | [`generation`] | [`generate`](models::LanguageModel::generate), [`Decoder`](generation::Decoder), [`Sampler`](generation::Sampler) |
 //! | [`testing`] | the laws of a mixer as a suite, for mixers of your own |
 //! | [`models`] | [`LanguageModel`](models::LanguageModel), backbones, blocks, and the [hybrid notation](models::pattern) |
@@ -71,6 +72,7 @@ pub mod ops;
 pub mod tasks;
 #[cfg(feature = "autodiff")]
 pub mod testing;
+pub mod theory;
 #[cfg(feature = "autodiff")]
 pub mod training;
 

@@ -1,6 +1,6 @@
 //! Synthetic tasks: tokens, and what a model should say after which of them. No task knows a model.
 //!
-//! The tasks are those of *Repeat After Me: Transformers are Better than State Space Models at Copying*
+//! The first are those of *Repeat After Me: Transformers are Better than State Space Models at Copying*
 //! ([arXiv 2402.01032](https://arxiv.org/abs/2402.01032)), over the thirty-token [`vocabulary`].
 //! `x` is a string of independent, uniform letters, `g` an n-gram of it and `a` what follows `g` there:
 //!
@@ -12,6 +12,15 @@
 //! | [`DuplicateNgram`] | `$x\|x.` | `$bazupzup\|bazupzup.` |
 //!
 //! The answer (the second `x`, or `a`) is in the loss and in the score; the end marker `.` only in the loss.
+//!
+//! Others ask for recall and for filtering, each with token ids of its own:
+//!
+//! | task | asks for |
+//! |---|---|
+//! | [`Mqar`] | the values of many keys, in one pass |
+//! | [`SelectiveCopying`] | a few data among noise, in order |
+//! | [`Induction`] | what followed a special token, however long ago |
+//! | [`FlipFlop`] | the bit that was written last |
 //!
 //! For training, [`Packing`] lays examples end to end and [`Batch::training`] stacks such rows; for
 //! evaluation, [`Batch::evaluation`] gives each example a row of its own. Everything is drawn from the
@@ -33,9 +42,13 @@ mod batch;
 mod copying;
 mod duplicate_ngram;
 mod example;
+mod flip_flop;
+mod induction;
+mod mqar;
 mod ngram_lookup;
 mod packing;
 mod random_letters;
+mod selective_copying;
 pub mod vocabulary;
 
 use std::ops::RangeInclusive;
@@ -46,8 +59,12 @@ pub use batch::Batch;
 pub use copying::Copying;
 pub use duplicate_ngram::DuplicateNgram;
 pub use example::{Example, Target};
+pub use flip_flop::FlipFlop;
+pub use induction::Induction;
+pub use mqar::Mqar;
 pub use ngram_lookup::{KeyPlace, NgramLookup};
 pub use packing::{Packing, Row};
+pub use selective_copying::SelectiveCopying;
 
 /// A source of examples: strings of tokens with the answers in them marked.
 ///
