@@ -20,7 +20,7 @@ pub enum WeightLayout {
 /// `x W + b`, or with [`WeightLayout::OutputFirst`] `x Wᵀ + b`: `x [.., d_input]` to `[.., d_output]`.
 ///
 /// For a few rows, as in decoding, the fused form reads the weights once at the speed of memory. The weights may be
-/// quantised: those of [`LanguageModel::quantize`](crate::LanguageModel::quantize) are read as they are, others are made
+/// quantised: those of [`LanguageModel::quantize`](crate::models::LanguageModel::quantize) are read as they are, others are made
 /// floats first.
 ///
 /// # Panics
