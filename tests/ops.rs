@@ -3,6 +3,8 @@
 
 #[path = "ops/has_f64.rs"]
 mod has_f64;
+#[path = "ops/on_host.rs"]
+mod on_host;
 #[path = "ops/support.rs"]
 mod support;
 

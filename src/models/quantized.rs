@@ -23,8 +23,8 @@ impl<M: SequenceMixer> LanguageModel<M> {
     /// parameters, biases and the embedding stay as they are, and so do maps whose sizes are no multiples of 8 and
     /// the weights inside an LSTM. A tied head becomes a matrix of its own, if it is quantised.
     ///
-    /// The result is for inference. On flex, decoding reads the 8 bits; elsewhere weights are made floats for every
-    /// product, so that only their storage is smaller. A mixer of your own whose map should be quantised applies it with
+    /// The result is for inference. On flex, decoding reads the 8 bits; on ndarray weights are made floats for every
+    /// product, so that only their storage is smaller; on GPUs it has not been tried. A mixer of your own whose map should be quantised applies it with
     /// [`ops::linear`](crate::ops::linear).
     pub fn quantize(self) -> Self {
         let mut model = self.valid();

@@ -42,6 +42,9 @@ fn fused_is_portable() {
 #[test]
 fn weights_of_8_bits() {
     use burn::tensor::quantization::{QuantScheme, QuantStore, QuantValue, ScaleDtype};
+    if !crate::on_host::on_host() {
+        return;
+    }
     let scheme = |block: [u8; 2]| {
         let scheme = QuantScheme::default().with_value(QuantValue::Q8S).with_store(QuantStore::Native);
         scheme.per_block(block, ScaleDtype::F32)
