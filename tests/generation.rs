@@ -5,6 +5,7 @@
 mod on_host;
 
 use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
@@ -19,8 +20,12 @@ use burn_sequence::models::{
 
 const VOCAB_SIZE: usize = 23;
 
+/// Tests run side by side, and the device has one generator.
+static DRAWING: Mutex<()> = Mutex::new(());
+
 /// A model whose logits are far apart, so that rounding decides nothing.
 fn model(mixers: impl IntoIterator<Item = MixerConfig>) -> LanguageModel {
+    let _alone = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
     let device = Device::default();
     device.seed(7);
     let mut backbone = BackboneConfig::<MixerConfig>::new(16);
@@ -354,6 +359,7 @@ fn a_quantized_model_says_nearly_the_same_and_steps_as_it_passes() {
     if !on_host::on_host() {
         return;
     }
+    let _alone = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
     let device = Device::default();
     device.seed(3);
     let tokens = Tensor::<2, Int>::random([2, 12], Distribution::Uniform(0.0, WIDTH as f64), &device);
