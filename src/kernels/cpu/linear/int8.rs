@@ -10,7 +10,7 @@ use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexQTensor;
 use rayon::prelude::*;
 
-use super::{AddBias, chunk, few_rows, product};
+use super::{AddBias, bias_gradient, chunk, few_rows, product};
 use crate::kernels::cpu::gemm::Layout;
 use crate::kernels::cpu::vectorised::{Work, vectorised};
 use crate::kernels::host::{Array, HostOp};
@@ -118,8 +118,9 @@ impl HostOp for LinearInt8 {
             let back = (weights.as_slice(), Layout::new(first, d_output, 1).t());
             let part = product([rows, d_input, width], (grad, Layout::new(0, width, 1)), back);
             dx.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
-            d_bias
-                .extend((0..width).map(|column| grad.iter().skip(column).step_by(width).copied().sum::<F>()));
+            if inputs.len() > 1 {
+                d_bias.extend(bias_gradient(grad, width));
+            }
             first += width;
         }
         let mut grads = vec![dx];

@@ -101,11 +101,7 @@ impl HostOp for Linear {
             }
             weight_gradient([d_input, width], (x, grad), (&mut d_weight, weights));
             if inputs.len() > 2 {
-                let parts: Vec<Vec<F>> = grad
-                    .par_chunks(chunk(width))
-                    .map(|rows| vectorised(SumRows { rows, sum: vec![F::zero(); width] }))
-                    .collect();
-                d_bias.extend(super::total(parts.iter()));
+                d_bias.extend(bias_gradient(grad, width));
             }
         }
         let mut grads = vec![dx, d_weight];
@@ -179,6 +175,13 @@ impl<F: Real> Work for AddBias<'_, F> {
             }
         }
     }
+}
+
+/// The sum of the rows of a gradient.
+fn bias_gradient<F: Real>(grad: &[F], width: usize) -> Vec<F> {
+    let part = |rows| vectorised(SumRows { rows, sum: vec![F::zero(); width] });
+    let parts: Vec<Vec<F>> = grad.par_chunks(chunk(width)).map(part).collect();
+    super::total(parts.iter())
 }
 
 struct SumRows<'a, F> {
