@@ -174,7 +174,13 @@ fn draw(path: &std::path::Path, title: &str, y: &str, mut rows: Vec<Row>) -> Out
     let series = rows.into_iter().enumerate().map(|(index, Row { name, values })| {
         let (red, green, blue) = HSLColor(index as f64 / count, 0.75, 0.42).to_rgba().rgb();
         let points: Vec<_> = values.into_iter().map(|(seq, value)| (seq as f64, value)).collect();
-        Series { name, color: RGBColor(red, green, blue), line: points.clone(), dots: points }
+        Series {
+            name,
+            color: RGBColor(red, green, blue),
+            line: points.clone(),
+            dots: points,
+            intervals: Vec::new(),
+        }
     });
     let chart = Chart { title, labels: ["tokens", y], scales: [Scale::Log, Scale::Log] };
     Ok(chart.draw(path, &series.collect::<Vec<_>>())?)

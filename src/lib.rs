@@ -38,10 +38,11 @@
 //!
 //! | module | what is there |
 //! |---|---|
+//! | [`scorecard`] | what an architecture can do, at a glance |
 //! | [`training`] | [`fit`](training::fit): fresh examples at every step, AdamW, runs that resume |
 //! | [`evaluation`] | strings and characters right, by length |
-//! | [`tasks`] | seeded synthetic tasks: copying, n-gram lookup, duplicated n-grams, associative recall, selective copying, induction, flip-flop; packing; batches |
-//! | [`theory`] | what a state of so many bits can copy at best |
+//! | [`tasks`] | seeded synthetic tasks: copying, n-gram lookup, duplicated n-grams, associative recall, selective copying, induction, flip-flop, the phone book; packing; batches |
+//! | [`theory`] | a transformer that copies by construction; what a state of so many bits can copy at best |
 //! | [`generation`] | [`generate`](models::LanguageModel::generate), [`Decoder`](generation::Decoder), [`Sampler`](generation::Sampler) |
 //! | [`testing`] | the laws of a mixer as a suite, for mixers of your own |
 //! | [`models`] | [`LanguageModel`](models::LanguageModel), backbones, blocks, and the [hybrid notation](models::pattern) |
@@ -55,7 +56,7 @@
 //!
 //! `flex` and `autodiff` are on by default. `ndarray`, `wgpu`, `vulkan`, `webgpu`, `metal`, `cuda` and `rocm` add
 //! Burn's other backends; the environment variable `BURN_DEVICE` names the one that `Device::default()` is.
-//! Without `autodiff` there are no gradients, and no `training` and `testing`.
+//! Without `autodiff` there are no gradients, and no `training`, `scorecard` and `testing`.
 #![warn(missing_docs)]
 #![recursion_limit = "256"]
 
@@ -69,6 +70,8 @@ mod kernels;
 pub mod layers;
 pub mod models;
 pub mod ops;
+#[cfg(feature = "autodiff")]
+pub mod scorecard;
 pub mod tasks;
 #[cfg(feature = "autodiff")]
 pub mod testing;

@@ -24,12 +24,13 @@ pub struct Chart<'a> {
     pub scales: [Scale; 2],
 }
 
-/// A line with its dots.
+/// A line with its dots, and intervals up and down: x, from, to.
 pub struct Series {
     pub name: String,
     pub color: RGBColor,
     pub line: Vec<(f64, f64)>,
     pub dots: Vec<(f64, f64)>,
+    pub intervals: Vec<(f64, f64, f64)>,
 }
 
 impl Scale {
@@ -102,10 +103,14 @@ impl Chart<'_> {
             .light_line_style(TRANSPARENT)
             .label_style(("sans-serif", 13))
             .draw()?;
-        for (index, Series { name, color, line, dots }) in lines.iter().enumerate() {
+        for (index, Series { name, color, line, dots, intervals }) in lines.iter().enumerate() {
             let place = |&(x, y): &(f64, f64)| (x_scale.place(x), y_scale.place(y));
             chart.draw_series(LineSeries::new(line.iter().map(place), color.stroke_width(2)))?;
             chart.draw_series(dots.iter().map(|dot| Circle::new(place(dot), 3, color.filled())))?;
+            let bar = |&(x, low, high): &(f64, f64, f64)| {
+                PathElement::new([place(&(x, low)), place(&(x, high))], color.stroke_width(1))
+            };
+            chart.draw_series(intervals.iter().map(bar))?;
             let top = 60 + 26 * index as i32;
             legend.draw(&PathElement::new([(8, top), (36, top)], color.stroke_width(3)))?;
             let name: String = name.chars().take(30).collect();

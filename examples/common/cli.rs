@@ -1,5 +1,6 @@
 //! The flags that every experiment takes.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use burn::tensor::Device;
@@ -7,48 +8,56 @@ use burn_sequence::tasks::Packing;
 use burn_sequence::{Error, Result};
 use clap::Parser;
 
+use super::experiment::Arm;
+
 /// Flags of an experiment.
 #[derive(Parser, Debug)]
 pub struct Options {
     /// A few models, few steps, few strings: minutes.
     #[arg(long)]
     pub quick: bool,
+    /// Draw tables and plots of the records in --out again; train nothing.
+    #[arg(long)]
+    pub plot: bool,
     /// A model by name, or an architecture in the hybrid notation; repeat for several. Default: all.
     #[arg(long = "model", value_name = "NAME|PATTERN")]
     pub models: Vec<String>,
+    /// One of the things to train on, by name; repeat for several. Default: all.
+    #[arg(long = "arm", value_name = "NAME")]
+    pub arms: Vec<String>,
     /// Width of models given as a pattern.
     #[arg(long, default_value_t = 128)]
     pub d_model: usize,
-    /// Optimiser steps of a run [default: 3000, with --quick 500].
+    /// Optimiser steps of a run [default: the experiment's].
     #[arg(long)]
     pub steps: Option<usize>,
     /// Seeds to run, 0, 1, …
     #[arg(long, default_value_t = 1)]
     pub seeds: u64,
-    /// The highest learning rate.
-    #[arg(long, default_value_t = 1e-3)]
-    pub lr: f64,
-    /// Lengths trained on, MIN..=MAX or MIN-MAX.
-    #[arg(long, default_value = "5-16", value_parser = range)]
-    pub train_len: std::ops::RangeInclusive<usize>,
-    /// Lengths tested [default: 16 to 320, with --quick 16 to 64].
+    /// The highest learning rate; several, with commas, are all run for every model, and the best is shown.
+    #[arg(long, value_delimiter = ',', default_values_t = [1e-3])]
+    pub lr: Vec<f64>,
+    /// Lengths trained on, MIN..=MAX or MIN-MAX [default: the experiment's].
+    #[arg(long, value_parser = range)]
+    pub train_len: Option<RangeInclusive<usize>>,
+    /// Lengths tested [default: the experiment's].
     #[arg(long, value_delimiter = ',')]
     pub test_len: Vec<usize>,
     /// Strings of a test length [default: 1280, with --quick 256].
     #[arg(long)]
     pub strings: Option<usize>,
-    /// Tokens of a training row.
-    #[arg(long, default_value_t = 96)]
-    pub context_len: usize,
+    /// Tokens of a training row [default: the experiment's].
+    #[arg(long)]
+    pub context_len: Option<usize>,
     /// Rows of a training step.
     #[arg(long, default_value_t = 32)]
     pub batch_size: usize,
     /// Whether examples of a row are apart: `paper` (no) or `segments` (yes).
     #[arg(long, default_value_t = Packing::Paper)]
     pub packing: Packing,
-    /// Where records, plots and run states go.
-    #[arg(long, default_value = "runs/copying")]
-    pub out: PathBuf,
+    /// Where records, plots and run states go [default: runs/ and the experiment's name].
+    #[arg(long)]
+    pub out: Option<PathBuf>,
     /// flex, ndarray, wgpu, … as far as compiled in [default: BURN_DEVICE, or the default backend].
     #[arg(long)]
     pub device: Option<String>,
@@ -61,23 +70,47 @@ pub struct Options {
 }
 
 impl Options {
-    /// Optimiser steps of a run.
-    pub fn steps(&self) -> usize {
-        self.steps.unwrap_or(if self.quick { 500 } else { 3000 })
+    /// The first of a pair, or with `--quick` the second.
+    pub fn either<T>(&self, [full, quick]: [T; 2]) -> T {
+        if self.quick { quick } else { full }
+    }
+
+    /// The arms to run.
+    ///
+    /// # Errors
+    ///
+    /// If one has no such name.
+    pub fn arms<'a>(&self, all: &'a [Arm]) -> Result<Vec<&'a Arm>> {
+        if self.arms.is_empty() {
+            return Ok(all.iter().collect());
+        }
+        let find = |name: &String| {
+            let names: Vec<&str> = all.iter().map(|arm| arm.name).collect();
+            all.iter()
+                .find(|arm| arm.name == name)
+                .ok_or_else(|| Error::Config(format!("--arm {name:?}: expected one of {}", names.join(", "))))
+        };
+        self.arms.iter().map(find).collect()
+    }
+
+    /// Lengths trained on.
+    pub fn train_len(&self, default: RangeInclusive<usize>) -> RangeInclusive<usize> {
+        self.train_len.clone().unwrap_or(default)
+    }
+
+    /// Lengths tested; the second of the defaults with `--quick`.
+    pub fn test_len(&self, defaults: [&[usize]; 2]) -> Vec<usize> {
+        if self.test_len.is_empty() { self.either(defaults).to_vec() } else { self.test_len.clone() }
     }
 
     /// Strings of a test length.
     pub fn strings(&self) -> usize {
-        self.strings.unwrap_or(if self.quick { 256 } else { 1280 })
+        self.strings.unwrap_or(self.either([1280, 256]))
     }
 
-    /// Lengths tested.
-    pub fn test_lengths(&self) -> Vec<usize> {
-        match (self.test_len.is_empty(), self.quick) {
-            (false, _) => self.test_len.clone(),
-            (true, true) => vec![16, 24, 32, 64],
-            (true, false) => vec![16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 320],
-        }
+    /// The folder of an experiment.
+    pub fn out(&self, experiment: &str) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(experiment))
     }
 
     /// The device to run on.
@@ -104,7 +137,7 @@ impl Options {
     }
 }
 
-fn range(text: &str) -> Result<std::ops::RangeInclusive<usize>, String> {
+fn range(text: &str) -> Result<RangeInclusive<usize>, String> {
     let bounds: Vec<&str> = text.split(['-', '.', '=']).filter(|part| !part.is_empty()).collect();
     match bounds[..] {
         [low, high] => {

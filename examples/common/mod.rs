@@ -1,11 +1,37 @@
-//! What the experiments share: flags, models, progress, records, tables and plots.
+//! What the experiments share: flags, models, runs, records, tables and figures.
+#![allow(dead_code, reason = "an experiment uses a part of it")]
 
 pub mod allocator;
 pub mod chart;
 pub mod cli;
+pub mod experiment;
 pub mod models;
 pub mod plots;
 pub mod progress;
 pub mod records;
+pub mod report;
 pub mod runs;
+pub mod statistics;
 pub mod table;
+
+use std::process::ExitCode;
+
+use burn_sequence::Result;
+use clap::Parser;
+
+/// The `main` of an experiment that takes such flags.
+pub fn run<Flags: Parser>(experiment: impl Fn(&Flags) -> Result<()>) -> ExitCode {
+    allocator::keep_large_buffers();
+    progress::catch_interrupts();
+    match experiment(&Flags::parse()) {
+        Ok(()) if progress::interrupted() => {
+            eprintln!("interrupted; the same command with --resume goes on");
+            ExitCode::from(130)
+        }
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -6,7 +6,7 @@ use burn_sequence::models::LanguageModelConfig;
 use super::cli::Options;
 
 /// A model to train: its name in records and figures, its architecture, its width.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Contender {
     /// Short name.
     pub name: String,
@@ -34,33 +34,47 @@ pub const CONTENDERS: [(&str, &str, usize); 9] = [
     ),
 ];
 
-/// What `--quick` runs.
-const QUICK: [&str; 3] = ["transformer-hard-alibi", "mamba", "hybrid"];
+/// For tasks of filtering, where small models do: about 0.1 million parameters each.
+pub const FILTERS: [(&str, &str, usize); 9] = [
+    ("transformer-rope", "2*(attention(n_heads=4, position=rope(fraction=0.5)) + mlp)", 64),
+    ("transformer-nope", "2*(attention(n_heads=4, position=nope) + mlp)", 64),
+    ("transformer-alibi", "2*(attention(n_heads=4, position=alibi) + mlp)", 64),
+    ("mamba", "3*mamba", 64),
+    ("mamba2", "3*mamba2(head_dim=32)", 64),
+    ("linear-attention", "2*(linear_attention(n_heads=4) + mlp)", 64),
+    ("s4d", "2*(s4d + mlp)", 64),
+    ("lstm", "3*lstm", 64),
+    ("hybrid", "2*mamba, attention(n_heads=4, position=nope) + mlp", 64),
+];
 
 impl Contender {
-    /// The models that the flags ask for.
+    /// Models from a list of names, patterns and widths.
+    pub fn list(models: &[(&str, &str, usize)]) -> Vec<Self> {
+        let contender = |&(name, pattern, d_model): &(&str, &str, usize)| Self {
+            name: name.into(),
+            pattern: pattern.into(),
+            d_model,
+        };
+        models.iter().map(contender).collect()
+    }
+
+    /// Those of `all` that the flags ask for; with `--quick` and no flag those named in `quick`.
     ///
     /// # Errors
     ///
     /// If a model is neither a name nor a pattern.
-    pub fn chosen(options: &Options, vocab_size: usize) -> Result<Vec<Self>> {
-        let named = |name: &str| {
-            let (name, pattern, d_model) = CONTENDERS.iter().find(|contender| contender.0 == name)?;
-            Some(Self { name: (*name).into(), pattern: (*pattern).into(), d_model: *d_model })
-        };
-        let all = || CONTENDERS.iter().map(|contender| contender.0);
+    pub fn chosen(all: &[Self], quick: &[&str], options: &Options, vocab_size: usize) -> Result<Vec<Self>> {
         if options.models.is_empty() {
-            let names: Vec<&str> = if options.quick { QUICK.to_vec() } else { all().collect() };
-            return Ok(names.into_iter().filter_map(named).collect());
+            let runs = |contender: &&Self| !options.quick || quick.contains(&&*contender.name);
+            return Ok(all.iter().filter(runs).cloned().collect());
         }
-        let asked = options.models.iter().map(|asked| match named(asked) {
-            Some(contender) => Ok(contender),
-            None => {
-                let d_model = options.d_model;
-                let config = <LanguageModelConfig>::parse(asked, d_model, vocab_size)?;
-                Ok(Self { name: config.pattern(), pattern: config.pattern(), d_model })
+        let chosen = options.models.iter().map(|asked| {
+            if let Some(named) = all.iter().find(|contender| contender.name == *asked) {
+                return Ok(named.clone());
             }
+            let config = <LanguageModelConfig>::parse(asked, options.d_model, vocab_size)?;
+            Ok(Self { name: config.pattern(), pattern: config.pattern(), d_model: options.d_model })
         });
-        asked.collect()
+        chosen.collect()
     }
 }

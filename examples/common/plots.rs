@@ -1,40 +1,46 @@
-//! The experiments' charts: one colour for a model everywhere, means over seeds.
+//! The experiments' figures: one colour for a model everywhere, means with their intervals.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn_sequence::Result;
 use plotters::style::RGBColor;
 
 use super::chart::{Chart, Scale, Series};
-use super::models::CONTENDERS;
-use super::table::mean;
+use super::statistics::Estimate;
 
-/// A model's line: (x, y) of every seed.
+/// A model's line.
 pub struct Line {
     pub model: String,
-    pub points: Vec<(f64, f64)>,
+    pub points: Vec<(f64, Estimate)>,
 }
 
-/// Okabe and Ito's colours, told apart by colour-blind readers, and two greys.
-const COLORS: [RGBColor; 9] = [
-    RGBColor(0, 114, 178),
-    RGBColor(86, 180, 233),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(213, 94, 0),
-    RGBColor(230, 159, 0),
-    RGBColor(120, 120, 120),
-    RGBColor(60, 60, 60),
-    RGBColor(0, 0, 0),
+/// Okabe and Ito's colours, told apart by colour-blind readers, and greys; what shares a colour is never in one figure,
+/// but for the last, which every pattern has.
+const COLORS: [(RGBColor, &[&str]); 10] = [
+    (RGBColor(0, 114, 178), &["transformer-hard-alibi", "attention", "hash-copier"]),
+    (RGBColor(86, 180, 233), &["transformer-rope", "gla"]),
+    (RGBColor(0, 158, 115), &["transformer-nope", "delta-net"]),
+    (RGBColor(204, 121, 167), &["transformer-alibi", "gated-delta-net"]),
+    (RGBColor(213, 94, 0), &["mamba", "mamba-16"]),
+    (RGBColor(230, 159, 0), &["mamba2", "mamba-4"]),
+    (RGBColor(120, 120, 120), &["linear-attention", "mamba-64"]),
+    (RGBColor(60, 60, 60), &["lstm", "retention"]),
+    (RGBColor(0, 0, 0), &["hybrid"]),
+    (RGBColor(150, 75, 0), &[]),
 ];
 
-fn color(model: &str) -> RGBColor {
-    let place = CONTENDERS.iter().position(|contender| contender.0 == model);
-    place.map_or(RGBColor(150, 75, 0), |place| COLORS[place])
+/// The colour of a model.
+pub fn color(model: &str) -> RGBColor {
+    let own = COLORS.iter().find(|(_, models)| models.contains(&model));
+    own.unwrap_or(&COLORS[COLORS.len() - 1]).0
 }
 
-/// Draws accuracies, a line through the means over seeds; `x` is logarithmic if `log`.
+/// One of the colours, for what is not a model.
+pub fn nth_color(index: usize) -> RGBColor {
+    COLORS[index % COLORS.len()].0
+}
+
+/// Draws accuracies; `x` is logarithmic if `log`.
 ///
 /// # Errors
 ///
@@ -45,18 +51,9 @@ pub fn draw(path: &Path, title: &str, labels: [&str; 2], log: bool, lines: &[Lin
     let series = |line: &Line| Series {
         name: line.model.clone(),
         color: color(&line.model),
-        line: means(&line.points),
-        dots: line.points.clone(),
+        line: line.points.iter().map(|&(x, estimate)| (x, estimate.mean)).collect(),
+        dots: Vec::new(),
+        intervals: line.points.iter().map(|&(x, estimate)| (x, estimate.low, estimate.high)).collect(),
     };
     chart.draw(path, &lines.iter().map(series).collect::<Vec<_>>())
-}
-
-/// The mean of the points at each x, in order.
-fn means(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let mut by_x: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
-    for &(x, y) in points {
-        // Positive floats order as their bits do.
-        by_x.entry(x.to_bits()).or_default().push(y);
-    }
-    by_x.into_iter().map(|(x, ys)| (f64::from_bits(x), mean(ys.into_iter()))).collect()
 }

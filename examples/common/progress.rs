@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use burn_sequence::training::{CurvePoint, Observer, StepReport};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -24,6 +25,34 @@ pub fn catch_interrupts() {
 /// Whether Ctrl-C was pressed.
 pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
+}
+
+/// How many runs of the experiment are done, and the time that the others will take.
+pub struct Overall {
+    bar: ProgressBar,
+    began: Instant,
+}
+
+impl Overall {
+    /// Over `runs` runs, above their bars.
+    pub fn new(bars: &MultiProgress, runs: usize) -> Self {
+        let style = ProgressStyle::with_template("{prefix:28} {bar:24} {pos}/{len} runs [{elapsed}<{eta}]");
+        let bar = bars.add(ProgressBar::new(runs as u64)).with_style(style.expect("a valid template"));
+        bar.set_prefix("all");
+        bar.tick();
+        Self { bar, began: Instant::now() }
+    }
+
+    /// One more.
+    pub fn finished(&self) {
+        self.bar.inc(1);
+        if self.bar.is_hidden() {
+            let (done, all) = (self.bar.position(), self.bar.length().unwrap_or(0));
+            let spent = self.began.elapsed().as_secs_f64();
+            let left = spent / done as f64 * all.saturating_sub(done) as f64;
+            println!("{done} of {all} runs done in {spent:.0} s, about {left:.0} s left");
+        }
+    }
 }
 
 /// Shows one run.

@@ -6,38 +6,56 @@ use burn_sequence::{Error, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// One model, seed and test length.
+/// A run: who was trained on what, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
+pub struct Run {
     pub experiment: String,
+    /// What the model was trained on: the arm.
+    pub trained_on: String,
     pub model: String,
     pub pattern: String,
     pub d_model: usize,
-    pub params: usize,
-    /// Bytes the model carries past the separator, at this length.
-    pub state_bytes: usize,
     pub seed: u64,
     pub lr: f64,
     pub packing: String,
+    pub batch_size: usize,
+    pub context_len: usize,
     pub steps: usize,
-    pub examples: usize,
     /// The longest length trained on.
     pub train_len: usize,
-    pub test_len: usize,
-    pub strings: usize,
-    pub string_accuracy: f64,
-    pub char_accuracy: f64,
-    /// Of training.
-    pub seconds: f64,
     pub version: String,
 }
 
-/// A point of the learning curve of one model and seed.
+/// One question to one run's model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    #[serde(flatten)]
+    pub run: Run,
+    pub params: usize,
+    /// Examples and tokens of training.
+    pub examples: usize,
+    pub tokens: usize,
+    /// Fresh strings of the longest training length, at the end of training: what a learning rate is chosen by.
+    pub valid_string_accuracy: f64,
+    pub valid_char_accuracy: f64,
+    /// Of training.
+    pub seconds: f64,
+    /// What is asked: the probe, and the place in its figure.
+    pub probe: String,
+    pub x: usize,
+    pub test_len: usize,
+    /// Bytes of the model's state when the first answer of such a string is due.
+    pub state_bytes: usize,
+    pub strings: usize,
+    pub string_accuracy: f64,
+    pub char_accuracy: f64,
+}
+
+/// A point of the learning curve of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CurveRecord {
-    pub experiment: String,
-    pub model: String,
-    pub seed: u64,
+    #[serde(flatten)]
+    pub run: Run,
     pub step: usize,
     pub examples: usize,
     pub loss: f64,

@@ -1,29 +1,94 @@
-//! String accuracy, models down, lengths across.
+//! Tables of accuracies, models down, questions across.
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::records::Record;
+use super::experiment::{Metric, Probe};
+use super::records::{CurveRecord, Record, Run};
+use super::statistics::{Estimate, mean};
 
-/// The means over seeds.
-pub fn by_length(records: &[Record]) -> Table {
-    let mut lengths: Vec<usize> = records.iter().map(|record| record.test_len).collect();
-    lengths.sort_unstable();
-    lengths.dedup();
-    let mut table = Table::new();
-    table.load_preset(presets::ASCII_MARKDOWN);
-    let head = ["model", "parameters", "state at the longest"].map(String::from);
-    table.set_header(head.into_iter().chain(lengths.iter().map(usize::to_string)).chain(["seconds".into()]));
-    for name in names(records) {
-        let own: Vec<&Record> = records.iter().filter(|record| record.model == name).collect();
+/// The estimates of a probe: `records` are of one learning rate for each model.
+pub fn by_x(probe: &Probe, records: &[&Record]) -> Table {
+    let mut places: Vec<usize> = records.iter().map(|record| record.x).collect();
+    places.sort_unstable();
+    places.dedup();
+    let head = ["model", "parameters", "rate", "state"].map(String::from);
+    let mut table =
+        table(head.into_iter().chain(places.iter().map(usize::to_string)).chain(["seconds".into()]));
+    for name in names(records.iter().copied()) {
+        let own: Vec<&Record> = records.iter().copied().filter(|record| record.run.model == name).collect();
         let state = own.iter().map(|record| record.state_bytes).max().unwrap_or(0);
         let seconds = mean(own.iter().map(|record| record.seconds));
-        let accuracy = |length: &usize| {
-            let at = own.iter().filter(|record| record.test_len == *length);
-            format!("{:.3}", mean(at.map(|record| record.string_accuracy)))
-        };
-        let row = [name.clone(), own[0].params.to_string(), format!("{:.0} KiB", state as f64 / 1024.0)];
-        table.add_row(row.into_iter().chain(lengths.iter().map(accuracy)).chain([format!("{seconds:.0}")]));
+        let cell = |x: &usize| estimate(probe.metric, own.iter().copied().filter(|record| record.x == *x));
+        let cells = places.iter().map(|x| cell(x).map_or("–".into(), shown));
+        let rate = format!("{:e}", own[0].run.lr);
+        let row =
+            [name.clone(), own[0].params.to_string(), rate, format!("{:.1} KiB", state as f64 / 1024.0)];
+        table.add_row(row.into_iter().chain(cells).chain([format!("{seconds:.0}")]));
     }
+    to_the_right(table)
+}
+
+/// The accuracy of every model at every learning rate, at the end of training and on the longest training length.
+pub fn sweep(records: &[&Record]) -> Table {
+    let mut rates: Vec<f64> = records.iter().map(|record| record.run.lr).collect();
+    rates.sort_by(f64::total_cmp);
+    rates.dedup();
+    let mut table = table(["model".into()].into_iter().chain(rates.iter().map(|rate| format!("{rate:e}"))));
+    for name in names(records.iter().copied()) {
+        let cell = |rate: &f64| {
+            let own = records.iter().filter(|record| record.run.model == name && record.run.lr == *rate);
+            format!("{:.3}", mean(own.map(|record| record.valid_string_accuracy)))
+        };
+        table.add_row([name.clone()].into_iter().chain(rates.iter().map(cell)));
+    }
+    to_the_right(table)
+}
+
+/// Examples that the runs of each model saw until the accuracy on fresh strings was `accuracy`.
+pub fn examples_to(accuracy: f64, curves: &[CurveRecord]) -> Table {
+    let mut runs: Vec<&Run> = Vec::new();
+    for curve in curves {
+        if !runs.contains(&&curve.run) {
+            runs.push(&curve.run);
+        }
+    }
+    let mut table = table(["model", "rate", "seed", "examples"].map(String::from).into_iter());
+    for run in runs {
+        let reached = curves.iter().find(|curve| curve.run == *run && curve.string_accuracy >= accuracy);
+        let examples = reached.map_or("not reached".into(), |curve| curve.examples.to_string());
+        table.add_row([run.model.clone(), format!("{:e}", run.lr), run.seed.to_string(), examples]);
+    }
+    to_the_right(table)
+}
+
+/// The estimate over the seeds of `records`; `None` of none.
+pub fn estimate<'a>(metric: Metric, records: impl Iterator<Item = &'a Record>) -> Option<Estimate> {
+    let mut strings = 0;
+    let accuracy = |record: &Record| {
+        strings = record.strings;
+        match metric {
+            Metric::Strings => record.string_accuracy,
+            Metric::Answers => record.char_accuracy,
+        }
+    };
+    let accuracies: Vec<f64> = records.map(accuracy).collect();
+    (!accuracies.is_empty()).then(|| Estimate::of(&accuracies, strings))
+}
+
+fn shown(estimate: Estimate) -> String {
+    format!("{:.3} ±{:.3}", estimate.mean, estimate.half())
+}
+
+/// A table in Markdown.
+pub fn table(head: impl Iterator<Item = String>) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::ASCII_MARKDOWN);
+    table.set_header(head);
+    table
+}
+
+/// All columns but the first.
+pub fn to_the_right(mut table: Table) -> Table {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -31,18 +96,12 @@ pub fn by_length(records: &[Record]) -> Table {
 }
 
 /// Models in the order of their first record.
-pub fn names(records: &[Record]) -> Vec<String> {
+pub fn names<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for record in records {
-        if !names.contains(&record.model) {
-            names.push(record.model.clone());
+        if !names.contains(&record.run.model) {
+            names.push(record.run.model.clone());
         }
     }
     names
-}
-
-/// The arithmetic mean; 0 of nothing.
-pub fn mean(values: impl Iterator<Item = f64>) -> f64 {
-    let (sum, count) = values.fold((0.0, 0), |(sum, count), value| (sum + value, count + 1));
-    sum / f64::from(count.max(1))
 }

@@ -1,6 +1,7 @@
 //! How well a model does a task: strings and characters right, by length.
 
 mod answers;
+mod pieces;
 
 pub use answers::answer_logits;
 
@@ -9,7 +10,7 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 
 use crate::layers::SequenceMixer;
-use crate::models::LanguageModel;
+use crate::models::{LanguageModel, ModelState};
 use crate::tasks::{Batch, Example, Task};
 
 /// What part of the answers was right.
@@ -32,6 +33,9 @@ const TOKENS_AT_ONCE: usize = 8192;
 /// is the most likely after the true ones before it, so string accuracy is that of decoding. Character accuracy is
 /// not: decoding would go on from its own mistakes.
 ///
+/// Strings of more than 8,192 tokens are read in pieces of as many, the state carried over: a model whose state does not
+/// grow reads a string of any length in the same memory.
+///
 /// # Panics
 ///
 /// If `strings` is 0, or the task has no strings of this length.
@@ -46,8 +50,49 @@ pub fn accuracy<M: SequenceMixer>(
     strings: usize,
     seed: u64,
 ) -> Accuracy {
-    assert!(strings > 0, "accuracy: at least one string is needed");
     let model = model.valid();
+    score(task, length, strings, seed, |batch| {
+        if batch.seq > TOKENS_AT_ONCE {
+            pieces::said(&model, batch, TOKENS_AT_ONCE, None, |state| state)
+        } else {
+            answer_logits(&model, batch).argmax(1).into_data().iter::<u32>().collect()
+        }
+    })
+}
+
+/// [`accuracy`] of a model that knows of the question only what `channel` lets through: the state before the token after
+/// which the first answer is said, such as `|`, passes through it, and everything said is a function of what comes out.
+///
+/// # Panics
+///
+/// As [`accuracy`], and if the strings of this length do not all have their first answer at the same place.
+pub fn accuracy_through<M: SequenceMixer>(
+    model: &LanguageModel<M>,
+    task: &(impl Task + ?Sized),
+    length: usize,
+    strings: usize,
+    seed: u64,
+    mut channel: impl FnMut(ModelState<M>) -> ModelState<M>,
+) -> Accuracy {
+    let model = model.valid();
+    score(task, length, strings, seed, |batch| {
+        let first = |targets: &Vec<crate::tasks::Target>| targets.first().map(|target| target.position);
+        let place = first(&batch.targets[0]).expect("an example has answers");
+        let same = batch.targets.iter().all(|targets| first(targets) == Some(place));
+        assert!(same, "accuracy_through: {}: answers begin at different places", task.name());
+        pieces::said(&model, batch, TOKENS_AT_ONCE, Some(place), &mut channel)
+    })
+}
+
+/// Draws the strings; `said` has what is said at every target of a batch.
+fn score(
+    task: &(impl Task + ?Sized),
+    length: usize,
+    strings: usize,
+    seed: u64,
+    mut said: impl FnMut(&Batch) -> Vec<u32>,
+) -> Accuracy {
+    assert!(strings > 0, "accuracy: at least one string is needed");
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(length as u64);
     let (mut right_strings, mut right, mut all) = (0, 0, 0);
@@ -59,7 +104,7 @@ pub fn accuracy<M: SequenceMixer>(
         let batch =
             Batch::evaluation(std::iter::once(first).chain(rest).collect::<Vec<Example>>(), task.padding());
         left -= rows;
-        for row in right_by_row(&model, &batch) {
+        for row in right_by_row(&batch, said(&batch)) {
             right_strings += usize::from(row.iter().all(|&right| right));
             right += row.iter().filter(|&&right| right).count();
             all += row.len();
@@ -87,10 +132,8 @@ pub fn accuracy_by_length<M: SequenceMixer>(
     lengths.iter().map(|&length| (length, accuracy(model, task, length, strings, seed))).collect()
 }
 
-/// For every row, whether each of its scored tokens was the most likely.
-fn right_by_row<M: SequenceMixer>(model: &LanguageModel<M>, batch: &Batch) -> Vec<Vec<bool>> {
-    let logits = answer_logits(model, batch);
-    let said: Vec<u32> = logits.argmax(1).into_data().iter::<u32>().collect();
+/// For every row, whether each of its scored tokens was said.
+fn right_by_row(batch: &Batch, said: Vec<u32>) -> Vec<Vec<bool>> {
     let mut said = said.into_iter();
     let row = |targets: &Vec<crate::tasks::Target>| {
         let pairs = targets.iter().zip(said.by_ref());

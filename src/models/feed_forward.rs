@@ -2,18 +2,21 @@
 
 use burn::module::{Initializer, Module};
 use burn::nn::{Linear, LinearConfig};
+use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::ops::{apply_linear, gelu, silu};
 use crate::{Error, Result};
 
-/// The kind of feed-forward; in the hybrid notation `mlp`, `mlp(d_hidden=512)`, `swiglu`.
+/// The kind of feed-forward; in the hybrid notation `mlp`, `mlp(d_hidden=512)`, `relu_mlp`, `swiglu`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FeedForwardConfig {
     /// `gelu(x W_1 + b_1) W_2 + b_2`, by default four times as wide as the model (GPT-NeoX).
     Mlp(HiddenWidth),
+    /// `relu(x W_1 + b_1) W_2 + b_2`, by default four times as wide as the model (arXiv 1706.03762, equation 2).
+    ReluMlp(HiddenWidth),
     /// `(silu(x W_g) ⊙ x W_u) W_d`, by default 8/3 times as wide as the model, rounded up to a multiple of 8
     /// (arXiv 2002.05202).
     Swiglu(HiddenWidth),
@@ -32,13 +35,15 @@ pub struct HiddenWidth {
 /// Weights start from a normal distribution of deviation 0.02, biases at 0, as GPT-NeoX's.
 #[derive(Module, Debug)]
 pub enum FeedForward {
-    /// One hidden layer.
+    /// One hidden layer, behind a GELU.
     Mlp(Mlp),
+    /// One hidden layer, behind a ReLU.
+    ReluMlp(Mlp),
     /// A gated hidden layer.
     Swiglu(Swiglu),
 }
 
-/// `gelu(x W_1 + b_1) W_2 + b_2`.
+/// `a(x W_1 + b_1) W_2 + b_2`, a the GELU or the ReLU.
 #[derive(Module, Debug)]
 pub struct Mlp {
     /// `[d_model, d_hidden]`.
@@ -62,13 +67,13 @@ impl FeedForwardConfig {
     /// The hidden width for a model of width `d_model`.
     pub fn d_hidden(&self, d_model: usize) -> usize {
         match self {
-            Self::Mlp(width) => width.d_hidden.unwrap_or(4 * d_model),
+            Self::Mlp(width) | Self::ReluMlp(width) => width.d_hidden.unwrap_or(4 * d_model),
             Self::Swiglu(width) => width.d_hidden.unwrap_or((8 * d_model).div_ceil(3).next_multiple_of(8)),
         }
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        let (Self::Mlp(width) | Self::Swiglu(width)) = self;
+        let (Self::Mlp(width) | Self::ReluMlp(width) | Self::Swiglu(width)) = self;
         match width.d_hidden {
             Some(0) => Err(Error::Config("feed-forward: d_hidden must be at least 1, got 0".into())),
             _ => Ok(()),
@@ -85,11 +90,11 @@ impl FeedForwardConfig {
             linear.bias = bias.then(|| Initializer::Zeros.init([to], device));
             linear
         };
+        let mlp =
+            || Mlp { up_proj: linear(d_model, d_hidden, true), down_proj: linear(d_hidden, d_model, true) };
         match self {
-            Self::Mlp(_) => FeedForward::Mlp(Mlp {
-                up_proj: linear(d_model, d_hidden, true),
-                down_proj: linear(d_hidden, d_model, true),
-            }),
+            Self::Mlp(_) => FeedForward::Mlp(mlp()),
+            Self::ReluMlp(_) => FeedForward::ReluMlp(mlp()),
             Self::Swiglu(_) => FeedForward::Swiglu(Swiglu {
                 gate_proj: linear(d_model, d_hidden, false),
                 up_proj: linear(d_model, d_hidden, false),
@@ -104,6 +109,7 @@ impl FeedForward {
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Mlp(mlp) => apply_linear(&mlp.down_proj, gelu(apply_linear(&mlp.up_proj, x))),
+            Self::ReluMlp(mlp) => apply_linear(&mlp.down_proj, relu(apply_linear(&mlp.up_proj, x))),
             Self::Swiglu(glu) => {
                 let gate = silu(apply_linear(&glu.gate_proj, x.clone()));
                 apply_linear(&glu.down_proj, gate * apply_linear(&glu.up_proj, x))

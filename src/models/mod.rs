@@ -13,4 +13,4 @@ pub use backbone::{Backbone, BackboneConfig, BackboneState, LayerConfig};
 pub use block::{Block, BlockConfig, Residual};
 pub use feed_forward::{FeedForward, FeedForwardConfig, HiddenWidth, Mlp, Swiglu};
 pub use language_model::{Head, LanguageModel, LanguageModelConfig, ModelState};
-pub use norm::{Norm, NormConfig};
+pub use norm::{LayerNorm, Norm, NormConfig, Unchanged};

@@ -16,6 +16,8 @@ pub enum NormConfig {
     Rms,
     /// Mean and variance (arXiv 1607.06450), ε = 1e-5.
     Layer,
+    /// None: vectors pass as they are, as in constructions with weights set by hand.
+    None,
 }
 
 /// A normalisation over the last axis.
@@ -25,7 +27,13 @@ pub enum Norm {
     Rms(RmsNorm),
     /// Mean and variance.
     Layer(LayerNorm),
+    /// None.
+    None(Unchanged),
 }
+
+/// The parameters of no normalisation.
+#[derive(Module, Debug)]
+pub struct Unchanged;
 
 /// The parameters of [`layer_norm`]. Burn's own keeps its ε to itself.
 #[derive(Module, Debug)]
@@ -48,6 +56,7 @@ impl NormConfig {
                 beta: Initializer::Zeros.init([d_model], device),
                 epsilon: 1e-5,
             }),
+            Self::None => Norm::None(Unchanged),
         }
     }
 }
@@ -58,6 +67,7 @@ impl Norm {
         match self {
             Self::Rms(norm) => rms_norm(x, norm.gamma.val(), norm.epsilon),
             Self::Layer(norm) => layer_norm(x, norm.gamma.val(), norm.beta.val(), norm.epsilon),
+            Self::None(_) => x,
         }
     }
 }

@@ -4,13 +4,13 @@ use burn::tensor::activation::relu;
 use burn::tensor::{DType, Tensor};
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
-use crate::kernels::Implementation;
+use crate::kernels::{Implementation, cpu::elementwise::Elementwise, host::HostInput};
 
 /// `elu(x) + 1`: `eˣ` below 0, `x + 1` above (arXiv 2006.16236, equation 7).
 pub fn elu_plus_one<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if Implementation::Auto.is_fused(&x) {
-        return elementwise(x, crate::kernels::cpu::elementwise::Elementwise::EluPlusOne);
+        return elementwise(x, Elementwise::EluPlusOne);
     }
     // Burn's elu multiplies, in its backward, 0 by the eˣ of the branch that was not taken: NaN from x = 89 on.
     relu(x.clone()) + x.clamp_max(0.0).exp()
@@ -20,7 +20,7 @@ pub fn elu_plus_one<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if Implementation::Auto.is_fused(&x) {
-        return elementwise(x, crate::kernels::cpu::elementwise::Elementwise::Gelu);
+        return elementwise(x, Elementwise::Gelu);
     }
     // Burn's own has the derivative of an approximation.
     (x.clone() / std::f64::consts::SQRT_2).erf().add_scalar(1.0) * x * 0.5
@@ -30,7 +30,7 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 pub fn neg_exp<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if Implementation::Auto.is_fused(&x) {
-        return elementwise(x, crate::kernels::cpu::elementwise::Elementwise::NegExp);
+        return elementwise(x, Elementwise::NegExp);
     }
     x.exp().neg()
 }
@@ -39,7 +39,7 @@ pub fn neg_exp<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 pub fn sigmoid<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if Implementation::Auto.is_fused(&x) {
-        return elementwise(x, crate::kernels::cpu::elementwise::Elementwise::Sigmoid);
+        return elementwise(x, Elementwise::Sigmoid);
     }
     burn::tensor::activation::sigmoid(x)
 }
@@ -48,7 +48,7 @@ pub fn sigmoid<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if Implementation::Auto.is_fused(&x) {
-        return elementwise(x, crate::kernels::cpu::elementwise::Elementwise::Silu);
+        return elementwise(x, Elementwise::Silu);
     }
     burn::tensor::activation::silu(x)
 }
@@ -57,7 +57,7 @@ pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 pub fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if Implementation::Auto.is_fused(&x) {
-        return elementwise(x, crate::kernels::cpu::elementwise::Elementwise::Softplus);
+        return elementwise(x, Elementwise::Softplus);
     }
     let at = x.clone().detach();
     let value = relu(at.clone()) + ln_1p_unit(at.clone().abs().neg().exp());
@@ -77,11 +77,14 @@ fn ln_1p_unit<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 }
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
-fn elementwise<const D: usize>(
-    x: Tensor<D>,
-    function: crate::kernels::cpu::elementwise::Elementwise,
-) -> Tensor<D> {
+fn elementwise<const D: usize>(x: Tensor<D>, function: Elementwise) -> Tensor<D> {
     let dims = x.dims();
-    let [y] = crate::kernels::host::run(function, vec![x.into()]);
-    y.reshape(dims)
+    applied(function, x.into()).reshape(dims)
+}
+
+// Not generic: compiled here, and not again in every crate that maps a tensor of some rank.
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+fn applied(function: Elementwise, x: HostInput) -> Tensor<1> {
+    let [y] = crate::kernels::host::run(function, vec![x]);
+    y
 }

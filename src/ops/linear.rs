@@ -5,7 +5,7 @@ use burn::tensor::{DType, Tensor, assert_shape};
 
 use crate::kernels::Implementation;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
-use crate::kernels::host::{self, HostInput, HostOp};
+use crate::kernels::host::{self, HostInput};
 
 /// How the weights of a [`linear`] map lie in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -61,11 +61,12 @@ fn pieces<const D: usize, const N: usize>(
         #[cfg(feature = "flex")]
         if let Some(weight) = int8(&weight, layout) {
             let op = cpu::linear::int8::LinearInt8::new(weight, widths.into());
-            return fused(op, x, bias, widths);
+            return fused(x, bias, widths, |inputs| int8_products(op, inputs));
         }
         if !matches!(weight.dtype(), DType::QFloat(_)) {
             let op = cpu::linear::Linear { layout, widths: widths.into() };
-            return fused(op, x, std::iter::once(weight.into()).chain(bias), widths);
+            let others = std::iter::once(weight.into()).chain(bias);
+            return fused(x, others, widths, |inputs| products(op, inputs));
         }
     }
     let _ = implementation;
@@ -77,16 +78,30 @@ fn pieces<const D: usize, const N: usize>(
     split(burn::tensor::module::linear(x, weight, bias), widths)
 }
 
+// Not generic: compiled here, and not again in every crate that multiplies a tensor of some rank.
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+fn products(op: crate::kernels::cpu::linear::Linear, inputs: Vec<HostInput>) -> Vec<Tensor<1>> {
+    host::run_all(op, inputs)
+}
+
+#[cfg(feature = "flex")]
+fn int8_products(
+    op: crate::kernels::cpu::linear::int8::LinearInt8,
+    inputs: Vec<HostInput>,
+) -> Vec<Tensor<1>> {
+    host::run_all(op, inputs)
+}
+
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 fn fused<const D: usize, const N: usize>(
-    op: impl HostOp,
     x: Tensor<D>,
     others: impl IntoIterator<Item = HostInput>,
     widths: [usize; N],
+    products: impl FnOnce(Vec<HostInput>) -> Vec<Tensor<1>>,
 ) -> [Tensor<D>; N] {
     let dims = x.dims();
     let inputs = std::iter::once(x.into()).chain(others);
-    let mut pieces = host::run::<N>(op, inputs.collect()).into_iter();
+    let mut pieces = products(inputs.collect()).into_iter();
     widths.map(|width| {
         let mut dims = dims;
         dims[D - 1] = width;

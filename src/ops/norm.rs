@@ -8,7 +8,7 @@ use super::silu;
 use crate::kernels::{
     Implementation,
     cpu::{gated_norm::GatedNorm, norm::Norm},
-    host,
+    host::{self, HostInput},
 };
 
 /// `x / √(mean(x²) + ε) ⊙ gamma` over the last axis, `x [.., width]`, `gamma [width]` (arXiv 1910.07467, equation 4).
@@ -22,8 +22,7 @@ pub fn rms_norm<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, epsilon: f64) ->
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if Implementation::Auto.is_fused(&x) {
         let dims = x.dims();
-        let [y] = host::run(Norm { centred: false, epsilon }, vec![x.into(), gamma.into()]);
-        return y.reshape(dims);
+        return normed(Norm { centred: false, epsilon }, vec![x.into(), gamma.into()]).reshape(dims);
     }
     let mean_square = x.clone().square().mean_dim(D - 1);
     x / (mean_square + epsilon).sqrt() * gamma.unsqueeze()
@@ -47,12 +46,25 @@ pub fn layer_norm<const D: usize>(
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if Implementation::Auto.is_fused(&x) {
         let dims = x.dims();
-        let [y] = host::run(Norm { centred: true, epsilon }, vec![x.into(), gamma.into(), beta.into()]);
-        return y.reshape(dims);
+        let inputs = vec![x.into(), gamma.into(), beta.into()];
+        return normed(Norm { centred: true, epsilon }, inputs).reshape(dims);
     }
     let centred = x.clone() - x.mean_dim(D - 1);
     let variance = centred.clone().square().mean_dim(D - 1);
     centred / (variance + epsilon).sqrt() * gamma.unsqueeze() + beta.unsqueeze()
+}
+
+// Not generic: compiled here, and not again in every crate that normalises a tensor of some rank.
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+fn normed(op: Norm, inputs: Vec<HostInput>) -> Tensor<1> {
+    let [y] = host::run(op, inputs);
+    y
+}
+
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+fn gated(op: GatedNorm, inputs: Vec<HostInput>) -> Tensor<1> {
+    let [y] = host::run(op, inputs);
+    y
 }
 
 /// How a [`gated_rms_norm`] normalises, in the terms of `mamba_ssm`'s `RMSNormGated`.
@@ -94,8 +106,7 @@ pub fn gated_rms_norm<const D: usize>(
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if Implementation::Auto.is_fused(&x) {
         let op = GatedNorm { group_size, norm_before_gate, epsilon };
-        let [y] = host::run(op, vec![x.into(), z.into(), gamma.into()]);
-        return y.reshape(dims);
+        return gated(op, vec![x.into(), z.into(), gamma.into()]).reshape(dims);
     }
     let gate = silu(z);
     let normed = |x: Tensor<D>| {

@@ -21,6 +21,7 @@
 //! | [`SelectiveCopying`] | a few data among noise, in order |
 //! | [`Induction`] | what followed a special token, however long ago |
 //! | [`FlipFlop`] | the bit that was written last |
+//! | [`PhoneBook`] | the number that stood beside a name |
 //!
 //! For training, [`Packing`] lays examples end to end and [`Batch::training`] stacks such rows; for
 //! evaluation, [`Batch::evaluation`] gives each example a row of its own. Everything is drawn from the
@@ -47,6 +48,7 @@ mod induction;
 mod mqar;
 mod ngram_lookup;
 mod packing;
+mod phone_book;
 mod random_letters;
 mod selective_copying;
 pub mod vocabulary;
@@ -64,6 +66,7 @@ pub use induction::Induction;
 pub use mqar::Mqar;
 pub use ngram_lookup::{KeyPlace, NgramLookup};
 pub use packing::{Packing, Row};
+pub use phone_book::PhoneBook;
 pub use selective_copying::SelectiveCopying;
 
 /// A source of examples: strings of tokens with the answers in them marked.

@@ -3,6 +3,12 @@
 use burn::optim::{AdamWConfig, AdamWState, LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
 
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+use crate::kernels::{
+    cpu::adamw::AdamWStep,
+    host::{self, HostInput},
+};
+
 /// Adam with decoupled weight decay:
 ///
 /// ```text
@@ -74,9 +80,8 @@ impl AdamW {
         grad: Tensor<D>,
         momentum: &burn::optim::AdaptiveMomentumState<D>,
     ) -> (Tensor<D>, AdamWState<D>) {
-        use crate::kernels::{cpu, host};
         let (dims, time) = (tensor.dims(), momentum.time + 1);
-        let op = cpu::adamw::AdamWStep {
+        let op = AdamWStep {
             betas: self.betas.map(f64::from),
             corrections: self.betas.map(|beta| 1.0 - f64::from(beta).powi(time as i32)),
             epsilon: self.epsilon.into(),
@@ -85,9 +90,15 @@ impl AdamW {
         };
         let moments = [&momentum.moment_1, &momentum.moment_2].map(|moment| moment.clone().into());
         let [tensor, first, second] =
-            host::run(op, [tensor.into(), grad.into()].into_iter().chain(moments).collect())
+            update(op, [tensor.into(), grad.into()].into_iter().chain(moments).collect())
                 .map(|output| output.reshape(dims));
         let momentum = burn::optim::AdaptiveMomentumState::new(time, first, second);
         (tensor, AdamWState::new(momentum))
     }
+}
+
+// Not generic: compiled here, and not again in every crate that trains.
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+fn update(op: AdamWStep, inputs: Vec<HostInput>) -> [Tensor<1>; 3] {
+    host::run(op, inputs)
 }

@@ -22,7 +22,8 @@ pub(super) struct Names<C> {
 impl<C: MixerList> Names<C> {
     pub fn new(d_model: usize) -> Self {
         let width = HiddenWidth::default;
-        let feed_forwards = [FeedForwardConfig::Mlp(width()), FeedForwardConfig::Swiglu(width())];
+        let kinds = [FeedForwardConfig::Mlp, FeedForwardConfig::ReluMlp, FeedForwardConfig::Swiglu];
+        let feed_forwards = kinds.map(|kind| kind(width()));
         Self {
             mixers: Kinds::new("mixer", &C::defaults(d_model)),
             feed_forwards: Kinds::new("feed-forward", &feed_forwards),

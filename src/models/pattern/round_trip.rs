@@ -63,8 +63,11 @@ fn mixer() -> impl Strategy<Value = MixerConfig> {
 
 fn block() -> impl Strategy<Value = BlockConfig> {
     let width = || option::of(1..99_usize).prop_map(|d_hidden| HiddenWidth { d_hidden });
-    let feed_forward =
-        prop_oneof![width().prop_map(FeedForwardConfig::Mlp), width().prop_map(FeedForwardConfig::Swiglu)];
+    let feed_forward = prop_oneof![
+        width().prop_map(FeedForwardConfig::Mlp),
+        width().prop_map(FeedForwardConfig::ReluMlp),
+        width().prop_map(FeedForwardConfig::Swiglu)
+    ];
     let residual = prop_oneof![Just(Residual::Sequential), Just(Residual::Parallel)];
     (mixer(), option::of((feed_forward, residual))).prop_map(|(mixer, feed_forward)| {
         let block = BlockConfig::new(mixer);

@@ -1,0 +1,119 @@
+//! Records to tables and figures: nothing here trains.
+
+use std::collections::BTreeMap;
+
+use burn_sequence::Result;
+
+use super::cli::Options;
+use super::experiment::{Arm, Experiment, Metric, Probe};
+use super::plots::{Line, draw};
+use super::records::{CurveRecord, Record};
+use super::runs::{Results, run};
+use super::statistics::{Estimate, mean};
+use super::table;
+
+impl Experiment {
+    /// Runs what is missing, prints the tables and draws the figures; returns the records.
+    ///
+    /// # Errors
+    ///
+    /// Whatever training, the records or the figures say.
+    pub fn run(&self, options: &Options) -> Result<Results> {
+        let results = run(self, options)?;
+        for arm in &self.arms {
+            let own: Vec<&Record> =
+                results.records.iter().filter(|record| record.run.trained_on == arm.name).collect();
+            if own.is_empty() {
+                continue;
+            }
+            if own.iter().any(|record| record.run.lr != own[0].run.lr) {
+                println!(
+                    "\n{}: learning rates, strings without a mistake at the end of training\n",
+                    arm.name
+                );
+                println!("{}", table::sweep(&own));
+            }
+            let best = at_the_best_rate(&own);
+            for probe in &arm.probes {
+                let asked: Vec<&Record> =
+                    best.iter().copied().filter(|record| record.probe == probe.name).collect();
+                println!("\n{} ({}, by {})\n", probe.title, probe.metric.label(), probe.x_label);
+                println!("{}", table::by_x(probe, &asked));
+                draw_probe(self, arm, probe, &asked, options)?;
+            }
+            draw_curves(self, arm, &best, &results.curves, options)?;
+        }
+        println!("\nrecords and figures are in {}", options.out(self.name).display());
+        Ok(results)
+    }
+
+    /// The file of a figure.
+    fn figure(&self, arm: &Arm, name: &str, options: &Options) -> std::path::PathBuf {
+        let several = self.arms.len() > 1;
+        let file = if several { format!("{}_{name}.svg", arm.name) } else { format!("{name}.svg") };
+        options.out(self.name).join(file)
+    }
+}
+
+/// Of every model the records of the learning rate that did best on fresh strings of the longest training length.
+fn at_the_best_rate<'a>(records: &[&'a Record]) -> Vec<&'a Record> {
+    let mut best = Vec::new();
+    for name in table::names(records.iter().copied()) {
+        let own: Vec<&'a Record> =
+            records.iter().copied().filter(|record| record.run.model == name).collect();
+        let score = |rate: f64| {
+            let at = own.iter().filter(|record| record.run.lr == rate);
+            // Letters decide where no string is right.
+            mean(at.map(|record| record.valid_string_accuracy + 1e-3 * record.valid_char_accuracy))
+        };
+        let rates = own.iter().map(|record| record.run.lr);
+        let rate = rates.max_by(|&a, &b| score(a).total_cmp(&score(b)));
+        best.extend(own.iter().copied().filter(|record| Some(record.run.lr) == rate));
+    }
+    best
+}
+
+fn draw_probe(
+    experiment: &Experiment,
+    arm: &Arm,
+    probe: &Probe,
+    records: &[&Record],
+    options: &Options,
+) -> Result<()> {
+    let lines = table::names(records.iter().copied()).into_iter().map(|model| {
+        let own = records.iter().copied().filter(|record| record.run.model == model);
+        let mut by_x: BTreeMap<usize, Vec<&Record>> = BTreeMap::new();
+        own.for_each(|record| by_x.entry(record.x).or_default().push(record));
+        let point = |(x, records): (usize, Vec<&Record>)| {
+            Some((x as f64, table::estimate(probe.metric, records.into_iter())?))
+        };
+        Line { model, points: by_x.into_iter().filter_map(point).collect() }
+    });
+    let path = experiment.figure(arm, probe.name, options);
+    draw(&path, &probe.title, [probe.x_label, probe.metric.label()], probe.log, &lines.collect::<Vec<_>>())
+}
+
+/// Accuracy over examples seen, of the runs in `records`.
+fn draw_curves(
+    experiment: &Experiment,
+    arm: &Arm,
+    records: &[&Record],
+    curves: &[CurveRecord],
+    options: &Options,
+) -> Result<()> {
+    let lines = table::names(records.iter().copied()).into_iter().map(|model| {
+        let is_shown = |curve: &&CurveRecord| {
+            curve.run.model == model && records.iter().any(|record| record.run == curve.run)
+        };
+        let mut by_step: BTreeMap<usize, Vec<&CurveRecord>> = BTreeMap::new();
+        curves.iter().filter(is_shown).for_each(|curve| by_step.entry(curve.step).or_default().push(curve));
+        let point = |curves: Vec<&CurveRecord>| {
+            let accuracies: Vec<f64> = curves.iter().map(|curve| curve.string_accuracy).collect();
+            (mean(curves.iter().map(|curve| curve.examples as f64)), Estimate::of(&accuracies, 128))
+        };
+        Line { model, points: by_step.into_values().map(point).collect() }
+    });
+    let title = format!("Learning {}: strings of the longest training length", arm.task.name());
+    let path = experiment.figure(arm, "learning_curve", options);
+    draw(&path, &title, ["examples seen", Metric::Strings.label()], false, &lines.collect::<Vec<_>>())
+}

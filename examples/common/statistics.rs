@@ -1,0 +1,47 @@
+//! Means and intervals.
+
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+/// A mean and its 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    pub mean: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+impl Estimate {
+    /// Of accuracies, one for each seed, each of so many strings: Student's interval over seeds, cut to 0 … 1; of one seed
+    /// Wilson's over its strings, which knows nothing of what another seed would have learnt.
+    pub fn of(accuracies: &[f64], strings: usize) -> Self {
+        let count = accuracies.len() as f64;
+        let mean = mean(accuracies.iter().copied());
+        if accuracies.len() < 2 {
+            return Self::wilson(mean, strings);
+        }
+        let variance =
+            accuracies.iter().map(|accuracy| (accuracy - mean).powi(2)).sum::<f64>() / (count - 1.0);
+        let student = StudentsT::new(0.0, 1.0, count - 1.0).expect("at least one degree of freedom");
+        let half = student.inverse_cdf(0.975) * (variance / count).sqrt();
+        Self { mean, low: (mean - half).max(0.0), high: (mean + half).min(1.0) }
+    }
+
+    fn wilson(share: f64, count: usize) -> Self {
+        let (count, z) = (count.max(1) as f64, 1.959_963_985);
+        let middle = (share + z * z / (2.0 * count)) / (1.0 + z * z / count);
+        let half = z / (1.0 + z * z / count)
+            * (share * (1.0 - share) / count + z * z / (4.0 * count * count)).sqrt();
+        Self { mean: share, low: (middle - half).max(0.0), high: (middle + half).min(1.0) }
+    }
+
+    /// Half of the interval.
+    pub fn half(self) -> f64 {
+        (self.high - self.low) / 2.0
+    }
+}
+
+/// The arithmetic mean; 0 of nothing.
+pub fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0), |(sum, count), value| (sum + value, count + 1));
+    sum / f64::from(count.max(1))
+}

@@ -1,0 +1,54 @@
+//! Is it one dial? A recurrence with ever larger states and a hybrid with one layer of attention, on copying and on
+//! filtering: does what is won on one side go on the other, and do two memories have both?
+//!
+//! ```text
+//! cargo run --release --example dial
+//! cargo run --release --example dial -- --quick
+//! ```
+//!
+//! See docs/experiments/dial.md.
+#![recursion_limit = "256"]
+
+mod common;
+
+use std::sync::Arc;
+
+use burn_sequence::Result;
+use burn_sequence::tasks::{Copying, SelectiveCopying, Task};
+use common::cli::Options;
+use common::experiment::{Arm, Experiment, Probe};
+use common::models::Contender;
+
+/// States of 4, 16 and 64 numbers a channel, and one attention beside Mambas: about 0.4 million parameters each.
+const DIAL: [(&str, &str, usize); 4] = [
+    ("mamba-4", "4*mamba(d_state=4)", 124),
+    ("mamba-16", "4*mamba(d_state=16)", 120),
+    ("mamba-64", "4*mamba(d_state=64)", 104),
+    ("hybrid", "attention(position=hard_alibi), 3*mamba(d_state=16)", 128),
+];
+
+fn main() -> std::process::ExitCode {
+    common::run(dial)
+}
+
+fn dial(options: &Options) -> Result<()> {
+    let copying: Arc<dyn Task> = Arc::new(Copying::new(options.train_len(5..=16)));
+    let lengths = options.test_len([&[8, 12, 16, 20, 24, 32], &[8, 16]]);
+    let copies = Probe::by_length(&copying, &lengths, "Copying".into(), "length of the string (letters)");
+    let filtering: Arc<dyn Task> = Arc::new(SelectiveCopying::new(88..=88, 8));
+    let slots: [&[usize]; 2] = [&[88, 176, 880, 8800], &[88, 880]];
+    let filters =
+        Probe::by_length(&filtering, options.either(slots), "Filtering".into(), "slots for 8 data and noise");
+    let steps = [3000, 100];
+    let experiment = Experiment {
+        name: "dial",
+        contenders: Contender::list(&DIAL),
+        quick: &["mamba-4", "hybrid"],
+        arms: vec![
+            Arm { name: "copying", task: copying, probes: vec![copies], steps, context_len: 96 },
+            Arm { name: "filtering", task: filtering, probes: vec![filters], steps, context_len: 96 },
+        ],
+    };
+    experiment.run(options)?;
+    Ok(())
+}

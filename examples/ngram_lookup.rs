@@ -1,0 +1,49 @@
+//! What follows these letters? With the key after the string the whole of it must be kept; with the key before it, the
+//! model can forget all else while it reads.
+//!
+//! ```text
+//! cargo run --release --example ngram_lookup              # every model, both places of the key
+//! cargo run --release --example ngram_lookup -- --quick   # two models, a few minutes
+//! ```
+//!
+//! The experiment of arXiv 2402.01032, section 3; see docs/experiments/ngram_lookup.md.
+#![recursion_limit = "256"]
+
+mod common;
+
+use std::sync::Arc;
+
+use burn_sequence::Result;
+use burn_sequence::tasks::{KeyPlace, NgramLookup, Task};
+use common::cli::Options;
+use common::experiment::{Arm, Experiment, Probe};
+use common::models::{CONTENDERS, Contender};
+
+fn main() -> std::process::ExitCode {
+    common::run(ngram_lookup)
+}
+
+/// Letters of the key, and of the answer.
+const N: usize = 3;
+
+fn ngram_lookup(options: &Options) -> Result<()> {
+    let trained = options.train_len(2 * N..=30);
+    let arm = |name, key, title: &str| {
+        let task: Arc<dyn Task> = Arc::new(NgramLookup::new(trained.clone(), N, N, key));
+        let lengths = options.test_len([&[30, 40, 50, 60, 80, 100], &[30, 60, 100]]);
+        let title = format!("{title}, trained up to length {}", trained.end());
+        let probe = Probe::by_length(&task, &lengths, title, "length of the string (letters)");
+        Arm { name, task, probes: vec![probe], steps: [3000, 300], context_len: 96 }
+    };
+    let experiment = Experiment {
+        name: "ngram_lookup",
+        contenders: Contender::list(&CONTENDERS),
+        quick: &["transformer-hard-alibi", "mamba"],
+        arms: vec![
+            arm("suffix", KeyPlace::Suffix, "The key after the string"),
+            arm("prefix", KeyPlace::Prefix, "The key before the string"),
+        ],
+    };
+    experiment.run(options)?;
+    Ok(())
+}

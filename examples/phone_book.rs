@@ -1,0 +1,54 @@
+//! Whose number? Books of names and numbers, trained on few entries, asked with more.
+//!
+//! ```text
+//! cargo run --release --example phone_book
+//! cargo run --release --example phone_book -- --quick
+//! ```
+//!
+//! arXiv 2402.01032, section 4.2, with models trained from the start; see docs/experiments/phone_book.md. Names are those
+//! of the crate `fake`.
+#![recursion_limit = "256"]
+
+mod common;
+
+use std::sync::Arc;
+
+use burn_sequence::Result;
+use burn_sequence::tasks::{PhoneBook, Task};
+use common::cli::Options;
+use common::experiment::{Arm, Experiment, Metric, Probe};
+use common::models::{CONTENDERS, Contender};
+use fake::locales::{Data, EN};
+
+fn main() -> std::process::ExitCode {
+    common::run(phone_book)
+}
+
+fn phone_book(options: &Options) -> Result<()> {
+    let trained = options.train_len(3..=5);
+    let most = *trained.end();
+    let plain = |names: &'static [&'static str]| -> Vec<&'static str> {
+        names.iter().copied().filter(|name| name.chars().all(|c| c.is_ascii_alphabetic())).collect()
+    };
+    let (first, last) = (plain(EN::NAME_FIRST_NAME), plain(EN::NAME_LAST_NAME));
+    let task: Arc<dyn Task> = Arc::new(PhoneBook::new(trained, &first, &last)?);
+    let entries = options.test_len([&[3, 5, 7, 10, 15, 20], &[3, 5, 10]]);
+    let title = format!("The phone book, trained up to {most} entries");
+    let mut probe = Probe::by_length(&task, &entries, title, "entries of the book");
+    probe.metric = Metric::Strings;
+    probe.name = "accuracy_by_entries";
+    let experiment = Experiment {
+        name: "phone_book",
+        contenders: Contender::list(&CONTENDERS),
+        quick: &["transformer-hard-alibi", "mamba"],
+        arms: vec![Arm {
+            name: "phone_book",
+            task,
+            probes: vec![probe],
+            steps: [3000, 40],
+            context_len: 288,
+        }],
+    };
+    experiment.run(options)?;
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! Small trained recurrences, their states rounded to a few bits, under the curve of capacity.
+
+use std::sync::Arc;
+
+use burn_sequence::tasks::{Copying, Task};
+use burn_sequence::theory::capacity;
+use burn_sequence::{Error, Result};
+
+use crate::common::chart::{Chart, Scale, Series};
+use crate::common::cli::Options;
+use crate::common::experiment::{Arm, Experiment, Metric, Point, Probe};
+use crate::common::{models::Contender, plots, table};
+
+/// Letters of the strings, and how many there are of them: 2 bits each.
+const LENGTH: usize = 8;
+const LETTERS: usize = 4;
+
+/// Trains them, and draws what they copy with ever fewer bits.
+pub fn rounded(options: &Options) -> Result<()> {
+    let task: Arc<dyn Task> = Arc::new(Copying::new(1..=LENGTH).with_alphabet(LETTERS as u32));
+    let point = |bits| Point { x: bits as usize, task: task.clone(), length: LENGTH, bits: Some(bits) };
+    let probe = Probe {
+        name: "accuracy_by_bits",
+        title: format!("Copying {LENGTH} of {LETTERS} letters, the state rounded before |"),
+        x_label: "bits of a number of the state",
+        log: true,
+        metric: Metric::Strings,
+        points: [1, 2, 3, 4, 6, 8].map(point).into(),
+    };
+    let sizes =
+        [("lstm-2", "lstm", 2), ("lstm-4", "lstm", 4), ("lstm-8", "lstm", 8), ("lstm-32", "lstm", 32)];
+    let experiment = Experiment {
+        name: "theorem",
+        contenders: Contender::list(&sizes),
+        quick: &["lstm-8"],
+        arms: vec![Arm {
+            name: "copying",
+            task: task.clone(),
+            probes: vec![probe],
+            steps: [10_000, 200],
+            context_len: 96,
+        }],
+    };
+    let results = experiment.run(options)?;
+    if results.records.is_empty() {
+        return Err(Error::Config("theorem: no records to draw".into()));
+    }
+    let mut series: Vec<Series> = table::names(results.records.iter())
+        .into_iter()
+        .map(|name| {
+            let own = results.records.iter().filter(|record| record.run.model == name);
+            let dots: Vec<_> =
+                own.map(|record| (8.0 * record.state_bytes as f64, record.string_accuracy)).collect();
+            Series { color: plots::color(&name), name, line: dots.clone(), dots, intervals: Vec::new() }
+        })
+        .collect();
+    let bound = |tenth: i32| {
+        let bits = 2_f64.powf(f64::from(tenth) / 10.0);
+        (bits, capacity::string_accuracy_bound(bits, LENGTH, LETTERS))
+    };
+    series.push(Series {
+        name: "no state can do better".into(),
+        color: plots::color("hybrid"),
+        line: (10..100).map(bound).collect(),
+        dots: Vec::new(),
+        intervals: Vec::new(),
+    });
+    let chart = Chart {
+        title: "What a state of so many bits copies",
+        labels: ["bits of the state (log scale)", Metric::Strings.label()],
+        scales: [Scale::Log, Scale::Linear(Some((0.0, 1.02)))],
+    };
+    chart.draw(&options.out("theorem").join("capacity.svg"), &series)
+}

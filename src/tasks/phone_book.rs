@@ -1,0 +1,184 @@
+use std::ops::RangeInclusive;
+
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, seq::index::sample};
+
+use super::random_letters::index;
+use super::{Example, Target, Task};
+use crate::{Error, Result};
+
+/// The phone book: names and numbers, two entries said again as examples, and a name whose number is asked.
+///
+/// ```text
+/// Ann Lee: 0123456789
+/// Bob Ray: 9876543210
+/// Cay Fox: 5555512345
+///
+/// Cay Fox: 5555512345
+/// Ann Lee: 0123456789
+///
+/// Bob Ray:                       say  9876543210, and a new line
+/// ```
+///
+/// Characters are tokens, their ASCII codes. No name is there twice, and the one asked is none of the examples. The number
+/// with the space before it is scored; the line's end, and the numbers of the two examples, are in the loss only. A length
+/// counts the entries.
+///
+/// # Source
+///
+/// arXiv 2402.01032, section 4.2, and its code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhoneBook {
+    entries: RangeInclusive<usize>,
+    first_names: Vec<String>,
+    last_names: Vec<String>,
+}
+
+/// Of a number.
+const DIGITS: usize = 10;
+/// Entries said again.
+const EXAMPLES: usize = 2;
+
+impl PhoneBook {
+    /// Books of so many entries in training, of people with a first and a last name of these.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if a name is empty, has a character outside ASCII, a colon or a control character, or if there are
+    /// fewer names than entries.
+    ///
+    /// # Panics
+    ///
+    /// If `entries` is empty or starts below 3: two are examples, and one is asked.
+    pub fn new(entries: RangeInclusive<usize>, first_names: &[&str], last_names: &[&str]) -> Result<Self> {
+        let enough = !entries.is_empty() && *entries.start() > EXAMPLES;
+        assert!(enough, "phone_book: entries {entries:?} must start at {} or above", EXAMPLES + 1);
+        let is_plain = |c: char| c.is_ascii() && !c.is_ascii_control() && c != ':';
+        let bad = |name: &&&str| name.is_empty() || !name.chars().all(is_plain);
+        if let Some(name) = first_names.iter().chain(last_names).find(bad) {
+            return Err(Error::Config(format!("phone book: {name:?} is not a name of ASCII letters")));
+        }
+        let distinct = |names: &[&str]| {
+            let mut names: Vec<String> = names.iter().map(|&name| name.into()).collect();
+            names.sort_unstable();
+            names.dedup();
+            names
+        };
+        let book = Self { entries, first_names: distinct(first_names), last_names: distinct(last_names) };
+        if book.people() < *book.entries.end() {
+            let (people, entries) = (book.people(), book.entries.end());
+            return Err(Error::Config(format!(
+                "phone book: {entries} entries, and names for {people} people"
+            )));
+        }
+        Ok(book)
+    }
+
+    fn people(&self) -> usize {
+        self.first_names.len() * self.last_names.len()
+    }
+}
+
+impl Task for PhoneBook {
+    fn name(&self) -> &str {
+        "phone_book"
+    }
+
+    fn vocab_size(&self) -> usize {
+        128
+    }
+
+    fn padding(&self) -> u32 {
+        0
+    }
+
+    fn lengths(&self) -> RangeInclusive<usize> {
+        self.entries.clone()
+    }
+
+    fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example {
+        let people = self.people();
+        assert!(
+            (EXAMPLES + 1..=people).contains(&length),
+            "phone_book: entries must be {} to {people}, not {length}",
+            EXAMPLES + 1
+        );
+        let entries: Vec<[String; 2]> = sample(rng, people, length)
+            .into_iter()
+            .map(|person| {
+                let [first, last] = [person % self.first_names.len(), person / self.first_names.len()];
+                let number = (0..DIGITS).map(|_| char::from(b'0' + rng.random_range(0..10_u8))).collect();
+                [format!("{} {}:", self.first_names[first], self.last_names[last]), number]
+            })
+            .collect();
+        let mut asked: Vec<usize> = Vec::new();
+        while asked.len() <= EXAMPLES {
+            let entry = index(length, rng);
+            if !asked.contains(&entry) {
+                asked.push(entry);
+            }
+        }
+
+        let mut text: String = entries.iter().map(|[name, number]| format!("{name} {number}\n")).collect();
+        let mut answers = Vec::new();
+        for (place, &entry) in asked.iter().enumerate() {
+            if place == 0 || place == EXAMPLES {
+                text.push('\n');
+            }
+            let [name, number] = &entries[entry];
+            text.push_str(name);
+            // The space, the digits, and the line's end.
+            answers.push((text.len() - 1, place == EXAMPLES));
+            text.push_str(&format!(" {number}\n"));
+        }
+        let tokens: Vec<u32> = text.bytes().map(u32::from).collect();
+        let target = |(start, scored): (usize, bool)| {
+            let tokens = &tokens;
+            (start..start + DIGITS + 2).map(move |position| Target {
+                position,
+                token: tokens[position + 1],
+                scored: scored && position < start + DIGITS + 1,
+            })
+        };
+        let targets = answers.into_iter().flat_map(target).collect();
+        Example { tokens, targets }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    fn book() -> PhoneBook {
+        PhoneBook::new(3..=4, &["Ann", "Bob"], &["Lee", "Ray"]).unwrap()
+    }
+
+    #[test]
+    fn drawn_book() {
+        let Example { tokens, targets } = book().example(3, &mut ChaCha8Rng::seed_from_u64(4));
+        let text: String = tokens.iter().map(|&token| char::from(token as u8)).collect();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 8, "{text}");
+        assert!(lines[3].is_empty() && lines[6].is_empty());
+        let entries = &lines[..3];
+        let again = [lines[4], lines[5], lines[7]];
+        assert!(again.iter().all(|line| entries.contains(line)));
+        assert!(again[0] != again[1] && again[0] != again[2] && again[1] != again[2]);
+        assert_eq!(lines[0].len(), "Ann Lee: 0123456789".len());
+        // Three answers of a space, ten digits and the line's end; the last one's first eleven are scored.
+        assert_eq!(targets.len(), 36);
+        assert!(targets.iter().all(|target| tokens[target.position + 1] == target.token));
+        let scored: String =
+            targets.iter().filter(|t| t.scored).map(|target| char::from(target.token as u8)).collect();
+        assert_eq!(scored, lines[7][lines[7].find(' ').unwrap() + 5..]);
+    }
+
+    #[test]
+    fn names_that_cannot_be() {
+        let error = PhoneBook::new(3..=4, &["Ann"], &["O:Hara"]).unwrap_err();
+        assert_eq!(error.to_string(), "phone book: \"O:Hara\" is not a name of ASCII letters");
+        let error = PhoneBook::new(3..=4, &["Ann", "Ann"], &["Lee", "Ray"]).unwrap_err();
+        assert_eq!(error.to_string(), "phone book: 4 entries, and names for 2 people");
+    }
+}
