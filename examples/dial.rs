@@ -32,9 +32,15 @@ fn main() -> std::process::ExitCode {
 }
 
 fn dial(options: &Options) -> Result<()> {
-    let copying: Arc<dyn Task> = Arc::new(Copying::new(options.train_len(5..=16)));
-    let lengths = options.test_len([&[8, 12, 16, 20, 24, 32], &[8, 16]]);
-    let copies = Probe::by_length(&copying, &lengths, "Copying".into(), "length of the string (letters)");
+    options.expect_no_lengths()?;
+    let copying: Arc<dyn Task> = Arc::new(Copying::new(5..=16));
+    let lengths: [&[usize]; 2] = [&[8, 12, 16, 20, 24, 32], &[8, 16]];
+    let copies = Probe::by_length(
+        &copying,
+        options.either(lengths),
+        "Copying".into(),
+        "length of the string (letters)",
+    );
     let filtering: Arc<dyn Task> = Arc::new(SelectiveCopying::new(88..=88, 8));
     let slots: [&[usize]; 2] = [&[88, 176, 880, 8800], &[88, 880]];
     let filters =

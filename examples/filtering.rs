@@ -23,6 +23,7 @@ use common::models::{Contender, FILTERS};
 
 fn main() -> std::process::ExitCode {
     common::run(|options: &Options| {
+        options.expect_no_lengths()?;
         let experiment = Experiment {
             name: "filtering",
             contenders: Contender::list(&FILTERS),

@@ -19,23 +19,23 @@ use common::chart::{Chart, Scale, Series};
 use common::cli::Options;
 use common::experiment::{Arm, Experiment, Metric, Probe};
 use common::models::Contender;
-use common::{plots, table};
+use common::{plots, report};
 
 /// Two layers and no feed-forward, as in the paper's code; widths for about 110,000 parameters.
 const MIXERS: [(&str, &str, usize); 13] = [
-    ("attention", "2*attention(n_heads=1)", 96),
-    ("mamba", "2*mamba", 64),
-    ("mamba2", "2*mamba2(head_dim=32)", 64),
-    ("linear-attention", "2*linear_attention", 96),
+    ("attention", "2*attention(n_heads=1)", 90),
+    ("mamba", "2*mamba", 68),
+    ("mamba2", "2*mamba2(head_dim=34)", 68),
+    ("linear-attention", "2*linear_attention", 88),
     ("retention", "2*retention", 80),
-    ("gla", "2*gla", 96),
-    ("delta-net", "2*delta_net", 96),
+    ("gla", "2*gla", 88),
+    ("delta-net", "2*delta_net", 88),
     ("gated-delta-net", "2*gated_delta_net", 64),
-    ("rg-lru", "2*rg_lru", 80),
-    ("min-gru", "2*min_gru", 96),
+    ("rg-lru", "2*rg_lru", 96),
+    ("min-gru", "2*min_gru", 112),
     ("s4d", "2*s4d", 96),
-    ("lstm", "2*lstm", 72),
-    ("hybrid", "mamba2(head_dim=32), attention(n_heads=1)", 80),
+    ("lstm", "2*lstm", 68),
+    ("hybrid", "mamba2(head_dim=38), attention(n_heads=1)", 76),
 ];
 
 fn main() -> std::process::ExitCode {
@@ -59,18 +59,21 @@ fn mqar(options: &Options) -> Result<()> {
     let results = experiment.run(options)?;
 
     let hardest: Vec<_> = results.records.iter().filter(|record| record.x == most).collect();
-    let dots = table::names(hardest.iter().copied()).into_iter().map(|name| {
-        let own = hardest.iter().filter(|record| record.run.model == name);
-        let dots = own.map(|record| (record.state_bytes as f64 / 1024.0, record.char_accuracy)).collect();
-        Series { color: plots::color(&name), name, line: Vec::new(), dots, intervals: Vec::new() }
-    });
-    let dots: Vec<Series> = dots.collect();
+    let series = |(place, line): (usize, plots::Line)| Series {
+        color: plots::color(&line.model, place),
+        name: line.model,
+        line: Vec::new(),
+        dots: line.points.iter().map(|(bytes, found)| (bytes / 1024.0, found.mean)).collect(),
+        intervals: line.points.iter().map(|(bytes, found)| (bytes / 1024.0, found.low, found.high)).collect(),
+    };
+    let lines = report::lines(&hardest, Metric::Answers, |record| record.state_bytes);
+    let dots: Vec<Series> = lines.into_iter().enumerate().map(series).collect();
     if dots.is_empty() {
         return Ok(());
     }
     let chart = Chart {
         title: &format!("Recall of {most} pairs, and what the state takes"),
-        labels: ["state after the pairs (KiB, log scale)", Metric::Answers.label()],
+        labels: ["state when the first value is asked (KiB, log scale)", Metric::Answers.label()],
         scales: [Scale::Log, Scale::Linear(Some((0.0, 1.02)))],
     };
     chart.draw(&options.out("mqar").join("accuracy_by_state.svg"), &dots)

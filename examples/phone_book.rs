@@ -16,7 +16,7 @@ use std::sync::Arc;
 use burn_sequence::Result;
 use burn_sequence::tasks::{PhoneBook, Task};
 use common::cli::Options;
-use common::experiment::{Arm, Experiment, Metric, Probe};
+use common::experiment::{Arm, Experiment, Probe};
 use common::models::{CONTENDERS, Contender};
 use fake::locales::{Data, EN};
 
@@ -35,7 +35,6 @@ fn phone_book(options: &Options) -> Result<()> {
     let entries = options.test_len([&[3, 5, 7, 10, 15, 20], &[3, 5, 10]]);
     let title = format!("The phone book, trained up to {most} entries");
     let mut probe = Probe::by_length(&task, &entries, title, "entries of the book");
-    probe.metric = Metric::Strings;
     probe.name = "accuracy_by_entries";
     let experiment = Experiment {
         name: "phone_book",

@@ -57,13 +57,16 @@ fn scorecard(flags: &Flags) -> Result<()> {
     let mut progress = Progress::new(&MultiProgress::new(), "a task", steps);
     let scores = card.run(&backbone, &Device::default(), &mut progress)?;
     progress.finish();
+    if scores.is_empty() {
+        return Ok(());
+    }
 
     let head = ["task", "trained to", "nine of ten right to", "state", "tokens/s"].map(String::from);
     let mut found = table::table(head.into_iter());
     for score in &scores {
         let holds = score.holds_to(0.9).map_or("–".into(), |length| format!("{length} {}", score.unit));
         let trained = format!("{} {}", score.trained, score.unit);
-        let state = format!("{:.1} KiB", score.state_bytes as f64 / 1024.0);
+        let state = table::bytes(score.state_bytes);
         found.add_row([score.task.clone(), trained, holds, state, format!("{:.0}", score.tokens_per_second)]);
     }
     println!("\n{}", table::to_the_right(found));

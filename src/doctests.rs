@@ -16,6 +16,10 @@ struct AddingAMixer;
 #[doc = include_str!("../docs/design.md")]
 struct Design;
 
+#[cfg(feature = "autodiff")]
+#[doc = include_str!("../docs/experiments/scorecard.md")]
+struct TheScorecard;
+
 #[doc = include_str!("../docs/performance.md")]
 struct Performance;
 

@@ -25,9 +25,9 @@ pub struct Options {
     /// One of the things to train on, by name; repeat for several. Default: all.
     #[arg(long = "arm", value_name = "NAME")]
     pub arms: Vec<String>,
-    /// Width of models given as a pattern.
-    #[arg(long, default_value_t = 128)]
-    pub d_model: usize,
+    /// Width of models given as a pattern [default: that of the experiment's first model].
+    #[arg(long)]
+    pub d_model: Option<usize>,
     /// Optimiser steps of a run [default: the experiment's].
     #[arg(long)]
     pub steps: Option<usize>,
@@ -35,7 +35,7 @@ pub struct Options {
     #[arg(long, default_value_t = 1)]
     pub seeds: u64,
     /// The highest learning rate; several, with commas, are all run for every model, and the best is shown.
-    #[arg(long, value_delimiter = ',', default_values_t = [1e-3])]
+    #[arg(long, value_delimiter = ',', default_value = "1e-3", value_parser = rate)]
     pub lr: Vec<f64>,
     /// Lengths trained on, MIN..=MAX or MIN-MAX [default: the experiment's].
     #[arg(long, value_parser = range)]
@@ -55,7 +55,7 @@ pub struct Options {
     /// Whether examples of a row are apart: `paper` (no) or `segments` (yes).
     #[arg(long, default_value_t = Packing::Paper)]
     pub packing: Packing,
-    /// Where records, plots and run states go [default: runs/ and the experiment's name].
+    /// Where records, plots and run states go [default: runs/ and the experiment's name, with --quick runs/…-quick].
     #[arg(long)]
     pub out: Option<PathBuf>,
     /// flex, ndarray, wgpu, … as far as compiled in [default: BURN_DEVICE, or the default backend].
@@ -100,7 +100,33 @@ impl Options {
 
     /// Lengths tested; the second of the defaults with `--quick`.
     pub fn test_len(&self, defaults: [&[usize]; 2]) -> Vec<usize> {
-        if self.test_len.is_empty() { self.either(defaults).to_vec() } else { self.test_len.clone() }
+        let mut lengths =
+            if self.test_len.is_empty() { self.either(defaults).to_vec() } else { self.test_len.clone() };
+        lengths.sort_unstable();
+        lengths.dedup();
+        lengths
+    }
+
+    /// For an experiment whose lengths are part of what it asks.
+    ///
+    /// # Errors
+    ///
+    /// If a length is given.
+    pub fn expect_no_lengths(&self) -> Result<()> {
+        match (&self.train_len, &self.test_len[..]) {
+            (None, []) => Ok(()),
+            _ => Err(Error::Config(
+                "--train-len and --test-len: this experiment has lengths of its own".into(),
+            )),
+        }
+    }
+
+    /// The learning rates, each once.
+    pub fn rates(&self) -> Vec<f64> {
+        let mut rates = self.lr.clone();
+        rates.sort_by(f64::total_cmp);
+        rates.dedup();
+        rates
     }
 
     /// Strings of a test length.
@@ -110,7 +136,8 @@ impl Options {
 
     /// The folder of an experiment.
     pub fn out(&self, experiment: &str) -> PathBuf {
-        self.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(experiment))
+        let quick = if self.quick { "-quick" } else { "" };
+        self.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(format!("{experiment}{quick}")))
     }
 
     /// The device to run on.
@@ -151,5 +178,12 @@ fn range(text: &str) -> Result<RangeInclusive<usize>, String> {
             }
         }
         _ => Err("expected MIN-MAX, such as 5-16".into()),
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),
+        _ => Err("expected a positive number, such as 1e-3".into()),
     }
 }

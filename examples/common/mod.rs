@@ -25,7 +25,7 @@ pub fn run<Flags: Parser>(experiment: impl Fn(&Flags) -> Result<()>) -> ExitCode
     progress::catch_interrupts();
     match experiment(&Flags::parse()) {
         Ok(()) if progress::interrupted() => {
-            eprintln!("interrupted; the same command with --resume goes on");
+            eprintln!("interrupted; an experiment goes on by the same command with --resume");
             ExitCode::from(130)
         }
         Ok(()) => ExitCode::SUCCESS,

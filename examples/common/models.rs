@@ -44,7 +44,7 @@ pub const FILTERS: [(&str, &str, usize); 9] = [
     ("linear-attention", "2*(linear_attention(n_heads=4) + mlp)", 64),
     ("s4d", "2*(s4d + mlp)", 64),
     ("lstm", "3*lstm", 64),
-    ("hybrid", "2*mamba, attention(n_heads=4, position=nope) + mlp", 64),
+    ("hybrid", "2*mamba, attention(n_heads=4, position=nope) + mlp(d_hidden=128)", 64),
 ];
 
 impl Contender {
@@ -68,13 +68,20 @@ impl Contender {
             let runs = |contender: &&Self| !options.quick || quick.contains(&&*contender.name);
             return Ok(all.iter().filter(runs).cloned().collect());
         }
-        let chosen = options.models.iter().map(|asked| {
-            if let Some(named) = all.iter().find(|contender| contender.name == *asked) {
-                return Ok(named.clone());
+        let mut chosen: Vec<Self> = Vec::new();
+        for asked in &options.models {
+            let contender = match all.iter().find(|contender| contender.name == *asked) {
+                Some(named) => named.clone(),
+                None => {
+                    let d_model = options.d_model.unwrap_or(all[0].d_model);
+                    let pattern = <LanguageModelConfig>::parse(asked, d_model, vocab_size)?.pattern();
+                    Self { name: pattern.clone(), pattern, d_model }
+                }
+            };
+            if !chosen.contains(&contender) {
+                chosen.push(contender);
             }
-            let config = <LanguageModelConfig>::parse(asked, options.d_model, vocab_size)?;
-            Ok(Self { name: config.pattern(), pattern: config.pattern(), d_model: options.d_model })
-        });
-        chosen.collect()
+        }
+        Ok(chosen)
     }
 }

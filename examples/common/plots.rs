@@ -14,25 +14,28 @@ pub struct Line {
     pub points: Vec<(f64, Estimate)>,
 }
 
-/// Okabe and Ito's colours, told apart by colour-blind readers, and greys; what shares a colour is never in one figure,
-/// but for the last, which every pattern has.
-const COLORS: [(RGBColor, &[&str]); 10] = [
-    (RGBColor(0, 114, 178), &["transformer-hard-alibi", "attention", "hash-copier"]),
+/// Okabe and Ito's colours, told apart by colour-blind readers, greys, and four of Tol's: one for a model everywhere. What
+/// shares one is never in one figure.
+const COLORS: [(RGBColor, &[&str]); 13] = [
+    (RGBColor(0, 114, 178), &["transformer-hard-alibi", "attention"]),
     (RGBColor(86, 180, 233), &["transformer-rope", "gla"]),
     (RGBColor(0, 158, 115), &["transformer-nope", "delta-net"]),
     (RGBColor(204, 121, 167), &["transformer-alibi", "gated-delta-net"]),
     (RGBColor(213, 94, 0), &["mamba", "mamba-16"]),
     (RGBColor(230, 159, 0), &["mamba2", "mamba-4"]),
     (RGBColor(120, 120, 120), &["linear-attention", "mamba-64"]),
-    (RGBColor(60, 60, 60), &["lstm", "retention"]),
+    (RGBColor(60, 60, 60), &["lstm"]),
     (RGBColor(0, 0, 0), &["hybrid"]),
-    (RGBColor(150, 75, 0), &[]),
+    (RGBColor(153, 153, 51), &["s4d"]),
+    (RGBColor(136, 34, 85), &["retention"]),
+    (RGBColor(51, 34, 136), &["rg-lru"]),
+    (RGBColor(221, 204, 119), &["min-gru"]),
 ];
 
-/// The colour of a model.
-pub fn color(model: &str) -> RGBColor {
+/// The colour of a model, or for others that of their place.
+pub fn color(model: &str, place: usize) -> RGBColor {
     let own = COLORS.iter().find(|(_, models)| models.contains(&model));
-    own.unwrap_or(&COLORS[COLORS.len() - 1]).0
+    own.map_or_else(|| nth_color(place), |(color, _)| *color)
 }
 
 /// One of the colours, for what is not a model.
@@ -48,12 +51,12 @@ pub fn nth_color(index: usize) -> RGBColor {
 pub fn draw(path: &Path, title: &str, labels: [&str; 2], log: bool, lines: &[Line]) -> Result<()> {
     let x = if log { Scale::Log } else { Scale::Linear(None) };
     let chart = Chart { title, labels, scales: [x, Scale::Linear(Some((0.0, 1.02)))] };
-    let series = |line: &Line| Series {
+    let series = |(place, line): (usize, &Line)| Series {
         name: line.model.clone(),
-        color: color(&line.model),
+        color: color(&line.model, place),
         line: line.points.iter().map(|&(x, estimate)| (x, estimate.mean)).collect(),
         dots: Vec::new(),
         intervals: line.points.iter().map(|&(x, estimate)| (x, estimate.low, estimate.high)).collect(),
     };
-    chart.draw(path, &lines.iter().map(series).collect::<Vec<_>>())
+    chart.draw(path, &lines.iter().enumerate().map(series).collect::<Vec<_>>())
 }

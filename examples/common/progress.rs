@@ -80,6 +80,9 @@ impl Progress {
 
 impl Observer for Progress {
     fn on_step(&mut self, report: &StepReport) -> ControlFlow<()> {
+        if report.step == 1 {
+            (self.accuracy, self.last_line) = (0.0, 0);
+        }
         // The accuracy of a step alone jumps about.
         self.accuracy += (report.accuracy - self.accuracy) / 20.0_f64.min(report.step as f64);
         let message = format!("loss {:.3} accuracy {:.3}", report.loss, self.accuracy);

@@ -21,7 +21,8 @@ pub struct Run {
     pub batch_size: usize,
     pub context_len: usize,
     pub steps: usize,
-    /// The longest length trained on.
+    /// The shortest and the longest length trained on.
+    pub shortest_train_len: usize,
     pub train_len: usize,
     pub version: String,
 }
@@ -46,6 +47,8 @@ pub struct Record {
     pub test_len: usize,
     /// Bytes of the model's state when the first answer of such a string is due.
     pub state_bytes: usize,
+    /// The same in bits, where the state was rounded to few.
+    pub state_bits: usize,
     pub strings: usize,
     pub string_accuracy: f64,
     pub char_accuracy: f64,
@@ -59,8 +62,37 @@ pub struct CurveRecord {
     pub step: usize,
     pub examples: usize,
     pub loss: f64,
+    pub strings: usize,
     pub string_accuracy: f64,
     pub char_accuracy: f64,
+}
+
+impl Run {
+    /// The run without what several runs of one line of a figure may differ in: seed and learning rate.
+    fn line(&self) -> Self {
+        Self { seed: 0, lr: 0.0, ..self.clone() }
+    }
+
+    /// Whether all runs of a model on an arm differ in seed and learning rate only.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`], naming the folder and two runs that do not.
+    pub fn check_alike<'a>(runs: impl Iterator<Item = &'a Self> + Clone, folder: &Path) -> Result<()> {
+        for run in runs.clone() {
+            let same = |other: &&Self| (&other.trained_on, &other.model) == (&run.trained_on, &run.model);
+            if let Some(other) = runs.clone().filter(same).find(|other| other.line() != run.line()) {
+                return Err(Error::Config(format!(
+                    "{}: runs of {} with different settings do not go into one figure; use another --out\n  {}\n  {}",
+                    folder.display(),
+                    run.model,
+                    serde_json::to_string(run).expect("plain data"),
+                    serde_json::to_string(other).expect("plain data"),
+                )));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A file of records, rewritten whole under a temporary name at every change.
@@ -70,23 +102,27 @@ pub struct Records<R> {
 }
 
 impl<R: Serialize + DeserializeOwned + Clone> Records<R> {
-    /// Opens the file, reading what it holds if `keep`; makes its folder, so that a place that cannot be written is
-    /// known before anything is trained.
-    pub fn open(path: &Path, keep: bool) -> Result<Self> {
-        let io = |source| Error::Io { path: path.into(), source };
-        let folder = path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder).map_err(io)?;
-        let mut records = Vec::new();
-        if keep && path.exists() {
-            for (index, line) in std::fs::read_to_string(path).map_err(io)?.lines().enumerate() {
-                let record = serde_json::from_str(line).map_err(|problem| Error::File {
-                    path: path.into(),
-                    problem: format!("line {}: {problem}; remove the line or the file", index + 1),
-                })?;
-                records.push(record);
-            }
+    /// The records of a file; none if there is no file.
+    pub fn read(path: &Path) -> Result<Vec<R>> {
+        if !path.exists() {
+            return Ok(Vec::new());
         }
-        let records = Self { path: path.into(), records };
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.into(), source })?;
+        let parse = |(index, line): (usize, &str)| {
+            serde_json::from_str(line).map_err(|problem| Error::File {
+                path: path.into(),
+                problem: format!("line {}: {problem}; remove the line or the file", index + 1),
+            })
+        };
+        text.lines().enumerate().map(parse).collect()
+    }
+
+    /// Opens the file to add to what it holds; makes its folder, so that a place that cannot be written is known before
+    /// anything is trained.
+    pub fn open(path: &Path) -> Result<Self> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
+        let records = Self { path: path.into(), records: Self::read(path)? };
         records.write()?;
         Ok(records)
     }

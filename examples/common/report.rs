@@ -1,61 +1,129 @@
 //! Records to tables and figures: nothing here trains.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use burn_sequence::Result;
 
 use super::cli::Options;
 use super::experiment::{Arm, Experiment, Metric, Probe};
 use super::plots::{Line, draw};
-use super::records::{CurveRecord, Record};
+use super::records::{CurveRecord, Record, Run};
 use super::runs::{Results, run};
 use super::statistics::{Estimate, mean};
 use super::table;
 
 impl Experiment {
-    /// Runs what is missing, prints the tables and draws the figures; returns the records.
+    /// Runs what is missing, prints the tables and draws the figures; returns the records of each model's best learning rate,
+    /// and all curves.
     ///
     /// # Errors
     ///
-    /// Whatever training, the records or the figures say.
+    /// Whatever flags, training, the records or the figures say.
     pub fn run(&self, options: &Options) -> Result<Results> {
-        let results = run(self, options)?;
+        let mut results = run(self, options)?;
+        let place = |run: &Run| self.contenders.iter().position(|contender| contender.name == run.model);
+        // Runs end in any order.
+        results.records.sort_by_key(|record| place(&record.run).unwrap_or(usize::MAX));
+        let mut shown = Vec::new();
         for arm in &self.arms {
             let own: Vec<&Record> =
                 results.records.iter().filter(|record| record.run.trained_on == arm.name).collect();
+            let diverged: Vec<&Run> =
+                results.diverged.iter().filter(|run| run.trained_on == arm.name).collect();
             if own.is_empty() {
                 continue;
             }
-            if own.iter().any(|record| record.run.lr != own[0].run.lr) {
+            if !diverged.is_empty() || own.iter().any(|record| record.run.lr != own[0].run.lr) {
                 println!(
                     "\n{}: learning rates, strings without a mistake at the end of training\n",
                     arm.name
                 );
-                println!("{}", table::sweep(&own));
+                println!("{}", table::sweep(&own, &diverged));
             }
             let best = at_the_best_rate(&own);
             for probe in &arm.probes {
                 let asked: Vec<&Record> =
                     best.iter().copied().filter(|record| record.probe == probe.name).collect();
+                if asked.is_empty() {
+                    println!("\n{}: not asked yet; --resume asks", probe.title);
+                    continue;
+                }
                 println!("\n{} ({}, by {})\n", probe.title, probe.metric.label(), probe.x_label);
                 println!("{}", table::by_x(probe, &asked));
-                draw_probe(self, arm, probe, &asked, options)?;
+                self.draw_probe(arm, probe, &asked, options)?;
             }
-            draw_curves(self, arm, &best, &results.curves, options)?;
+            self.draw_curves(arm, &best, &results.curves, options)?;
+            shown.extend(best.into_iter().cloned());
         }
         println!("\nrecords and figures are in {}", options.out(self.name).display());
-        Ok(results)
+        Ok(Results { records: shown, ..results })
     }
 
     /// The file of a figure.
-    fn figure(&self, arm: &Arm, name: &str, options: &Options) -> std::path::PathBuf {
+    fn figure(&self, arm: &Arm, name: &str, options: &Options) -> PathBuf {
         let several = self.arms.len() > 1;
         let file = if several { format!("{}_{name}.svg", arm.name) } else { format!("{name}.svg") };
         options.out(self.name).join(file)
     }
+
+    fn draw_probe(&self, arm: &Arm, probe: &Probe, records: &[&Record], options: &Options) -> Result<()> {
+        let lines = lines(records, probe.metric, |record| record.x);
+        let path = self.figure(arm, probe.name, options);
+        draw(&path, &probe.title, [probe.x_label, probe.metric.label()], probe.log, &lines)
+    }
+
+    /// Accuracy over examples seen, of the runs in `records`.
+    fn draw_curves(
+        &self,
+        arm: &Arm,
+        records: &[&Record],
+        curves: &[CurveRecord],
+        options: &Options,
+    ) -> Result<()> {
+        let lines = table::names(records.iter().copied()).into_iter().map(|model| {
+            let is_shown = |curve: &&CurveRecord| {
+                curve.run.model == model && records.iter().any(|record| record.run == curve.run)
+            };
+            let mut by_step: BTreeMap<usize, Vec<&CurveRecord>> = BTreeMap::new();
+            curves
+                .iter()
+                .filter(is_shown)
+                .for_each(|curve| by_step.entry(curve.step).or_default().push(curve));
+            let point = |curves: Vec<&CurveRecord>| {
+                let accuracies: Vec<f64> = curves.iter().map(|curve| curve.string_accuracy).collect();
+                let examples = mean(curves.iter().map(|curve| curve.examples as f64));
+                (examples, Estimate::of(&accuracies, curves[0].strings))
+            };
+            Line { model, points: by_step.into_values().map(point).collect() }
+        });
+        let lines: Vec<Line> = lines.filter(|line| !line.points.is_empty()).collect();
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let title = format!("Learning {}: strings of the longest training length", arm.task.name());
+        let path = self.figure(arm, "learning_curve", options);
+        draw(&path, &title, ["examples seen", Metric::Strings.label()], false, &lines)
+    }
 }
 
-/// Of every model the records of the learning rate that did best on fresh strings of the longest training length.
+/// A line for each model: what it was asked by `x`, the estimates over its seeds.
+pub fn lines(records: &[&Record], metric: Metric, x: impl Fn(&Record) -> usize) -> Vec<Line> {
+    let line = |model: String| {
+        let mut by_x: BTreeMap<usize, Vec<&Record>> = BTreeMap::new();
+        let own = records.iter().copied().filter(|record| record.run.model == model);
+        own.for_each(|record| by_x.entry(x(record)).or_default().push(record));
+        let point = |(x, records): (usize, Vec<&Record>)| {
+            Some((x as f64, table::estimate(metric, records.into_iter())?))
+        };
+        let points = by_x.into_iter().filter_map(point).collect();
+        Line { model, points }
+    };
+    table::names(records.iter().copied()).into_iter().map(line).collect()
+}
+
+/// Of every model the records of the learning rate that did best on fresh strings of the longest training length; of
+/// rates that did alike the lowest.
 fn at_the_best_rate<'a>(records: &[&'a Record]) -> Vec<&'a Record> {
     let mut best = Vec::new();
     for name in table::names(records.iter().copied()) {
@@ -67,53 +135,8 @@ fn at_the_best_rate<'a>(records: &[&'a Record]) -> Vec<&'a Record> {
             mean(at.map(|record| record.valid_string_accuracy + 1e-3 * record.valid_char_accuracy))
         };
         let rates = own.iter().map(|record| record.run.lr);
-        let rate = rates.max_by(|&a, &b| score(a).total_cmp(&score(b)));
+        let rate = rates.max_by(|&a, &b| score(a).total_cmp(&score(b)).then(b.total_cmp(&a)));
         best.extend(own.iter().copied().filter(|record| Some(record.run.lr) == rate));
     }
     best
-}
-
-fn draw_probe(
-    experiment: &Experiment,
-    arm: &Arm,
-    probe: &Probe,
-    records: &[&Record],
-    options: &Options,
-) -> Result<()> {
-    let lines = table::names(records.iter().copied()).into_iter().map(|model| {
-        let own = records.iter().copied().filter(|record| record.run.model == model);
-        let mut by_x: BTreeMap<usize, Vec<&Record>> = BTreeMap::new();
-        own.for_each(|record| by_x.entry(record.x).or_default().push(record));
-        let point = |(x, records): (usize, Vec<&Record>)| {
-            Some((x as f64, table::estimate(probe.metric, records.into_iter())?))
-        };
-        Line { model, points: by_x.into_iter().filter_map(point).collect() }
-    });
-    let path = experiment.figure(arm, probe.name, options);
-    draw(&path, &probe.title, [probe.x_label, probe.metric.label()], probe.log, &lines.collect::<Vec<_>>())
-}
-
-/// Accuracy over examples seen, of the runs in `records`.
-fn draw_curves(
-    experiment: &Experiment,
-    arm: &Arm,
-    records: &[&Record],
-    curves: &[CurveRecord],
-    options: &Options,
-) -> Result<()> {
-    let lines = table::names(records.iter().copied()).into_iter().map(|model| {
-        let is_shown = |curve: &&CurveRecord| {
-            curve.run.model == model && records.iter().any(|record| record.run == curve.run)
-        };
-        let mut by_step: BTreeMap<usize, Vec<&CurveRecord>> = BTreeMap::new();
-        curves.iter().filter(is_shown).for_each(|curve| by_step.entry(curve.step).or_default().push(curve));
-        let point = |curves: Vec<&CurveRecord>| {
-            let accuracies: Vec<f64> = curves.iter().map(|curve| curve.string_accuracy).collect();
-            (mean(curves.iter().map(|curve| curve.examples as f64)), Estimate::of(&accuracies, 128))
-        };
-        Line { model, points: by_step.into_values().map(point).collect() }
-    });
-    let title = format!("Learning {}: strings of the longest training length", arm.task.name());
-    let path = experiment.figure(arm, "learning_curve", options);
-    draw(&path, &title, ["examples seen", Metric::Strings.label()], false, &lines.collect::<Vec<_>>())
 }

@@ -1,6 +1,7 @@
 //! Trains and asks every model that the flags ask for: arm after arm, at every learning rate, once for each seed.
 
-use std::path::PathBuf;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,62 +17,104 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 
 use super::cli::Options;
-use super::experiment::{Arm, Experiment, Point};
+use super::experiment::{Arm, Experiment, Point, Probe};
 use super::models::Contender;
 use super::progress::{Overall, Progress, interrupted};
 use super::records::{CurveRecord, Record, Records, Run};
 
 /// The records of an experiment.
+#[derive(Default)]
 pub struct Results {
     pub records: Vec<Record>,
     pub curves: Vec<CurveRecord>,
+    /// Runs whose loss stopped being a number.
+    pub diverged: Vec<Run>,
 }
 
 /// Tokens that one point of a probe reads, at most: of long strings there are fewer.
 const TOKENS_OF_A_POINT: usize = 1 << 22;
+/// Tokens of a string that a model whose state grows with it is asked, at most: its time grows with the square.
+const TOKENS_OF_A_GROWING_STATE: usize = 1 << 14;
 
-/// Runs what is not in the records of `--out` yet, and returns all of them.
+/// The files of an experiment's folder.
+struct Files {
+    records: Records<Record>,
+    curves: Records<CurveRecord>,
+    diverged: Records<Run>,
+}
+
+impl Files {
+    const NAMES: [&str; 3] = ["results.jsonl", "curves.jsonl", "diverged.jsonl"];
+
+    fn open(folder: &Path) -> Result<Self> {
+        let [records, curves, diverged] = Self::NAMES.map(|name| folder.join(name));
+        Ok(Self {
+            records: Records::open(&records)?,
+            curves: Records::open(&curves)?,
+            diverged: Records::open(&diverged)?,
+        })
+    }
+
+    fn read(folder: &Path) -> Result<Results> {
+        let [records, curves, diverged] = Self::NAMES.map(|name| folder.join(name));
+        Ok(Results {
+            records: Records::read(&records)?,
+            curves: Records::read(&curves)?,
+            diverged: Records::read(&diverged)?,
+        })
+    }
+}
+
+/// Runs what is not in the records of `--out` yet, and returns all of them; with `--plot` only returns them.
 ///
 /// # Errors
 ///
-/// Whatever training or the folder says.
+/// Whatever flags, training or the folder say; flags before anything is written.
 pub fn run(experiment: &Experiment, options: &Options) -> Result<Results> {
     let out = options.out(experiment.name);
-    let keep = options.resume || options.plot;
-    let records = Records::<Record>::open(&out.join("results.jsonl"), keep)?;
-    let curves = Records::<CurveRecord>::open(&out.join("curves.jsonl"), keep)?;
+    let earlier = Files::read(&out)?;
     if options.plot {
-        return Ok(Results { records: records.records, curves: curves.records });
+        if earlier.records.is_empty() {
+            return Err(Error::Config(format!("{}: no records to draw", out.display())));
+        }
+        return Ok(earlier);
+    }
+    if !options.resume && !earlier.records.is_empty() {
+        return Err(Error::Config(format!(
+            "{} holds records of earlier runs: go on with them by --resume, or name another folder by --out",
+            out.display()
+        )));
     }
     options.device()?;
-    let mut queue = Vec::new();
-    for arm in options.arms(&experiment.arms)? {
-        let vocab_size = arm.task.vocab_size();
-        for contender in Contender::chosen(&experiment.contenders, experiment.quick, options, vocab_size)? {
-            for &lr in &options.lr {
-                for seed in 0..options.seeds {
-                    let run = describe(experiment, arm, &contender, options, lr, seed);
-                    if !records.records.iter().any(|record| record.run == run) {
-                        queue.push((arm, run));
-                    }
-                }
-            }
-        }
-    }
+    let queue = queue(experiment, options, &earlier)?;
+    let runs = earlier.records.iter().map(|record| &record.run).chain(queue.iter().map(|(_, run)| run));
+    Run::check_alike(runs, &out)?;
 
     let next = AtomicUsize::new(0);
-    let results = Mutex::new((records, curves));
+    let files = Mutex::new(Files::open(&out)?);
     let bars = MultiProgress::new();
     let overall = Overall::new(&bars, queue.len());
     let work = || -> Result<()> {
         while let Some((arm, run)) = queue.get(next.fetch_add(1, Ordering::SeqCst)).filter(|_| !interrupted())
         {
-            if let Some((found, curve)) = train_and_ask(arm, run, &out, options, &bars)? {
-                let mut results = results.lock().expect("no run panics while it writes");
-                results.1.extend(curve)?;
-                results.0.extend(found)?;
-                overall.finished();
+            let outcome = train_and_ask(arm, run, &out, options, &bars, &earlier.records);
+            let mut files = files.lock().expect("no run panics while it writes");
+            match outcome {
+                Ok(None) => continue,
+                Ok(Some((found, curve))) => {
+                    if !files.curves.records.iter().any(|point| point.run == *run) {
+                        files.curves.extend(curve)?;
+                    }
+                    files.records.extend(found)?;
+                }
+                // Too high a rate for this model: the others go on.
+                Err(error @ Error::NonFinite { .. }) => {
+                    eprintln!("{} at {:e}, seed {}: {error}", run.model, run.lr, run.seed);
+                    files.diverged.extend([run.clone()])?;
+                }
+                Err(error) => return Err(error),
             }
+            overall.finished();
         }
         Ok(())
     };
@@ -79,8 +122,58 @@ pub fn run(experiment: &Experiment, options: &Options) -> Result<Results> {
         let workers: Vec<_> = (0..options.jobs.max(1)).map(|_| scope.spawn(work)).collect();
         workers.into_iter().try_for_each(|worker| worker.join().expect("a run panicked"))
     })?;
-    let (records, curves) = results.into_inner().expect("no run panics while it writes");
-    Ok(Results { records: records.records, curves: curves.records })
+    let Files { records, curves, diverged } = files.into_inner().expect("no run panics while it writes");
+    Ok(Results { records: records.records, curves: curves.records, diverged: diverged.records })
+}
+
+/// The runs that have something left to answer.
+fn queue<'a>(
+    experiment: &'a Experiment,
+    options: &Options,
+    earlier: &Results,
+) -> Result<Vec<(&'a Arm, Run)>> {
+    let mut queue = Vec::new();
+    for arm in options.arms(&experiment.arms)? {
+        check_lengths(arm, options)?;
+        let vocab_size = arm.task.vocab_size();
+        for contender in Contender::chosen(&experiment.contenders, experiment.quick, options, vocab_size)? {
+            for &lr in &options.rates() {
+                for seed in 0..options.seeds {
+                    let run = describe(experiment, arm, &contender, options, lr, seed);
+                    let left = points(arm).any(|question| !is_answered(&earlier.records, &run, question));
+                    if left && !earlier.diverged.contains(&run) {
+                        queue.push((arm, run));
+                    }
+                }
+            }
+        }
+    }
+    Ok(queue)
+}
+
+/// Draws one string of everything that will be asked, so that a length that cannot be is known at once.
+fn check_lengths(arm: &Arm, options: &Options) -> Result<()> {
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    for (_, point) in points(arm) {
+        point.task.example(point.length, &mut rng);
+    }
+    let longest = arm.task.example(*arm.task.lengths().end(), &mut rng).tokens.len();
+    match options.context_len.unwrap_or(arm.context_len) {
+        context_len if context_len < longest => Err(Error::Config(format!(
+            "{}: --context-len {context_len} is too short: strings have up to {longest} tokens",
+            arm.name
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn points(arm: &Arm) -> impl Iterator<Item = (&Probe, &Point)> {
+    arm.probes.iter().flat_map(|probe| probe.points.iter().map(move |point| (probe, point)))
+}
+
+fn is_answered(records: &[Record], run: &Run, (probe, point): (&Probe, &Point)) -> bool {
+    let answers = |record: &Record| (&*record.probe, record.x) == (probe.name, point.x) && record.run == *run;
+    records.iter().any(answers)
 }
 
 fn describe(
@@ -104,6 +197,7 @@ fn describe(
         batch_size: options.batch_size,
         context_len: options.context_len.unwrap_or(arm.context_len),
         steps: options.steps.unwrap_or(options.either(arm.steps)),
+        shortest_train_len: *arm.task.lengths().start(),
         train_len: *arm.task.lengths().end(),
         version: env!("CARGO_PKG_VERSION").into(),
     }
@@ -116,9 +210,10 @@ static INITIALISING: Mutex<()> = Mutex::new(());
 fn train_and_ask(
     arm: &Arm,
     run: &Run,
-    out: &std::path::Path,
+    out: &Path,
     options: &Options,
     bars: &MultiProgress,
+    earlier: &[Record],
 ) -> Result<Option<(Vec<Record>, Vec<CurveRecord>)>> {
     let config = <LanguageModelConfig>::parse(&run.pattern, run.d_model, arm.task.vocab_size())?;
     let device = options.device()?;
@@ -151,25 +246,31 @@ fn train_and_ask(
         step: point.step,
         examples: point.examples,
         loss: point.loss,
+        strings: training.evaluation_strings,
         string_accuracy: point.string_accuracy,
         char_accuracy: point.char_accuracy,
     };
     let curve: Vec<CurveRecord> = outcome.curve.iter().map(point).collect();
-    Ok(Some((ask(arm, run, &outcome, options.strings(), params), curve)))
+    Ok(Some((ask(arm, run, &outcome, options.strings(), params, earlier), curve)))
 }
 
-/// The answers to every question of the arm.
+/// The answers to every question of the arm that has none.
 fn ask(
     arm: &Arm,
     run: &Run,
     outcome: &Outcome<burn_sequence::layers::Mixer>,
     strings: usize,
     params: usize,
+    earlier: &[Record],
 ) -> Vec<Record> {
     let last = outcome.curve.last().expect("a run ends with an evaluation");
-    let questions = arm.probes.iter().flat_map(|probe| probe.points.iter().map(move |point| (probe, point)));
-    let answer = |(probe, point): (&super::experiment::Probe, &Point)| {
+    let questions = points(arm).filter(|question| !is_answered(earlier, run, *question));
+    let grows = outcome.model.backbone.state_growth() == StateGrowth::Linear;
+    let answer = |(probe, point): (&Probe, &Point)| {
         let (tokens, before_answer) = extent(point, run.seed);
+        if grows && tokens > TOKENS_OF_A_GROWING_STATE {
+            return None;
+        }
         let strings = strings.min(TOKENS_OF_A_POINT / tokens).max(1);
         let (model, task, length) = (&outcome.model, &*point.task, point.length);
         let mut state_bits = 8 * state_bytes(model, before_answer);
@@ -181,7 +282,7 @@ fn ask(
                 state
             }),
         };
-        Record {
+        Some(Record {
             run: run.clone(),
             params,
             examples: outcome.examples,
@@ -193,18 +294,20 @@ fn ask(
             x: point.x,
             test_len: point.length,
             state_bytes: state_bits.div_ceil(8),
+            state_bits,
             strings: found.strings,
             string_accuracy: found.string,
             char_accuracy: found.char,
-        }
+        })
     };
-    questions.map(answer).collect()
+    questions.filter_map(answer).collect()
 }
 
-/// Tokens of a string, and those read when its first answer is due.
+/// Tokens of a string, and those read when its first scored answer is due.
 fn extent(point: &Point, seed: u64) -> (usize, usize) {
     let example = point.task.example(point.length, &mut ChaCha8Rng::seed_from_u64(seed));
-    (example.tokens.len(), example.targets[0].position + 1)
+    let due = example.targets.iter().find(|target| target.scored).map_or(0, |target| target.position + 1);
+    (example.tokens.len(), due)
 }
 
 fn state_bytes(model: &LanguageModel, len: usize) -> usize {
@@ -216,8 +319,11 @@ fn title(run: &Run, params: usize) -> String {
     format!("{} {} ({params}) {:e} #{}", run.trained_on, run.model, run.lr, run.seed)
 }
 
-/// Of the run's name, as far as file names go.
+/// A name to read, and a number that tells runs of one name apart.
 fn state_folder(run: &Run) -> PathBuf {
-    let name = format!("{}-{}-{}-{:e}-{}", run.trained_on, run.model, run.d_model, run.lr, run.seed);
-    name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).take(120).collect::<String>().into()
+    let name = format!("{}-{}-{}", run.trained_on, run.model, run.seed);
+    let name = name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).take(60).collect::<String>();
+    let mut hasher = DefaultHasher::new();
+    serde_json::to_string(run).expect("plain data").hash(&mut hasher);
+    format!("{name}-{:016x}", hasher.finish()).into()
 }

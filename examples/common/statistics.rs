@@ -33,11 +33,6 @@ impl Estimate {
             * (share * (1.0 - share) / count + z * z / (4.0 * count * count)).sqrt();
         Self { mean: share, low: (middle - half).max(0.0), high: (middle + half).min(1.0) }
     }
-
-    /// Half of the interval.
-    pub fn half(self) -> f64 {
-        (self.high - self.low) / 2.0
-    }
 }
 
 /// The arithmetic mean; 0 of nothing.

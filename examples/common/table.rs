@@ -21,23 +21,31 @@ pub fn by_x(probe: &Probe, records: &[&Record]) -> Table {
         let cell = |x: &usize| estimate(probe.metric, own.iter().copied().filter(|record| record.x == *x));
         let cells = places.iter().map(|x| cell(x).map_or("–".into(), shown));
         let rate = format!("{:e}", own[0].run.lr);
-        let row =
-            [name.clone(), own[0].params.to_string(), rate, format!("{:.1} KiB", state as f64 / 1024.0)];
+        let row = [name.clone(), own[0].params.to_string(), rate, bytes(state)];
         table.add_row(row.into_iter().chain(cells).chain([format!("{seconds:.0}")]));
     }
     to_the_right(table)
 }
 
 /// The accuracy of every model at every learning rate, at the end of training and on the longest training length.
-pub fn sweep(records: &[&Record]) -> Table {
-    let mut rates: Vec<f64> = records.iter().map(|record| record.run.lr).collect();
+pub fn sweep(records: &[&Record], diverged: &[&Run]) -> Table {
+    let of = |run: &Run| (run.model.clone(), run.lr);
+    let runs = records.iter().map(|record| of(&record.run)).chain(diverged.iter().map(|run| of(run)));
+    let mut rates: Vec<f64> = runs.map(|(_, rate)| rate).collect();
     rates.sort_by(f64::total_cmp);
     rates.dedup();
     let mut table = table(["model".into()].into_iter().chain(rates.iter().map(|rate| format!("{rate:e}"))));
     for name in names(records.iter().copied()) {
         let cell = |rate: &f64| {
-            let own = records.iter().filter(|record| record.run.model == name && record.run.lr == *rate);
-            format!("{:.3}", mean(own.map(|record| record.valid_string_accuracy)))
+            let is_here = |run: &Run| run.model == name && run.lr == *rate;
+            let own: Vec<f64> = (records.iter().filter(|record| is_here(&record.run)))
+                .map(|record| record.valid_string_accuracy)
+                .collect();
+            match &own[..] {
+                _ if diverged.iter().any(|run| is_here(run)) => "diverged".into(),
+                [] => "–".into(),
+                own => format!("{:.3}", mean(own.iter().copied())),
+            }
         };
         table.add_row([name.clone()].into_iter().chain(rates.iter().map(cell)));
     }
@@ -76,7 +84,16 @@ pub fn estimate<'a>(metric: Metric, records: impl Iterator<Item = &'a Record>) -
 }
 
 fn shown(estimate: Estimate) -> String {
-    format!("{:.3} ±{:.3}", estimate.mean, estimate.half())
+    format!("{:.3} [{:.2}, {:.2}]", estimate.mean, estimate.low, estimate.high)
+}
+
+/// A number of bytes, in the unit that fits.
+pub fn bytes(bytes: usize) -> String {
+    match bytes {
+        0..10_240 => format!("{bytes} B"),
+        10_240..10_485_760 => format!("{:.0} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.0} MiB", bytes as f64 / 1_048_576.0),
+    }
 }
 
 /// A table in Markdown.

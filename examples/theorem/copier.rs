@@ -13,6 +13,8 @@ pub fn copies(options: &Options, alphabets: &[usize], n: Option<usize>, lengths:
     let head = ["D", "n", "L", "parameters", "strings", "exact", "error", "bound L²·D⁻ⁿ"].map(String::from);
     let mut found = table::table(head.into_iter());
     for (&alphabet, &length) in alphabets.iter().flat_map(|a| lengths.iter().map(move |l| (a, l))) {
+        // Says what an alphabet can be, before a key is looked for.
+        HashCopier::new(alphabet, 1)?;
         let enough = || (1..).find(|&n| repeat_bound(length, alphabet, n) < 0.01).unwrap_or(1);
         let n = n.unwrap_or_else(enough);
         let copier = HashCopier::new(alphabet, n)?.init(&options.device()?);

@@ -36,6 +36,7 @@ struct Flags {
 
 fn main() -> std::process::ExitCode {
     common::run(|Flags { options, alphabet, n, length }: &Flags| {
+        options.expect_no_lengths()?;
         if !options.plot {
             let lengths = options.either([&[100, 1000, 10_000][..], &[100, 1000]]);
             copier::copies(options, alphabet, *n, if length.is_empty() { lengths } else { length })?;

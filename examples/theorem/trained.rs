@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use burn_sequence::Result;
 use burn_sequence::tasks::{Copying, Task};
 use burn_sequence::theory::capacity;
-use burn_sequence::{Error, Result};
 
 use crate::common::chart::{Chart, Scale, Series};
 use crate::common::cli::Options;
 use crate::common::experiment::{Arm, Experiment, Metric, Point, Probe};
-use crate::common::{models::Contender, plots, table};
+use crate::common::{models::Contender, plots, report};
 
 /// Letters of the strings, and how many there are of them: 2 bits each.
 const LENGTH: usize = 8;
@@ -42,25 +42,23 @@ pub fn rounded(options: &Options) -> Result<()> {
         }],
     };
     let results = experiment.run(options)?;
-    if results.records.is_empty() {
-        return Err(Error::Config("theorem: no records to draw".into()));
-    }
-    let mut series: Vec<Series> = table::names(results.records.iter())
-        .into_iter()
-        .map(|name| {
-            let own = results.records.iter().filter(|record| record.run.model == name);
-            let dots: Vec<_> =
-                own.map(|record| (8.0 * record.state_bytes as f64, record.string_accuracy)).collect();
-            Series { color: plots::color(&name), name, line: dots.clone(), dots, intervals: Vec::new() }
-        })
-        .collect();
+    let records: Vec<_> = results.records.iter().collect();
+    let lines = report::lines(&records, Metric::Strings, |record| record.state_bits);
+    let measured = lines.into_iter().enumerate().map(|(place, line)| Series {
+        color: plots::nth_color(place),
+        name: line.model,
+        line: line.points.iter().map(|(bits, found)| (*bits, found.mean)).collect(),
+        dots: line.points.iter().map(|(bits, found)| (*bits, found.mean)).collect(),
+        intervals: line.points.iter().map(|(bits, found)| (*bits, found.low, found.high)).collect(),
+    });
+    let mut series: Vec<Series> = measured.collect();
     let bound = |tenth: i32| {
         let bits = 2_f64.powf(f64::from(tenth) / 10.0);
         (bits, capacity::string_accuracy_bound(bits, LENGTH, LETTERS))
     };
     series.push(Series {
         name: "no state can do better".into(),
-        color: plots::color("hybrid"),
+        color: plots::color("hybrid", 0),
         line: (10..100).map(bound).collect(),
         dots: Vec::new(),
         intervals: Vec::new(),

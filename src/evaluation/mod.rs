@@ -94,12 +94,15 @@ fn score(
 ) -> Accuracy {
     assert!(strings > 0, "accuracy: at least one string is needed");
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(length as u64);
+    // Training takes the streams of its steps.
+    rng.set_stream(1 << 63 | length as u64);
     let (mut right_strings, mut right, mut all) = (0, 0, 0);
     let mut left = strings;
     while left > 0 {
         let first = task.example(length, &mut rng);
-        let rows = (TOKENS_AT_ONCE / first.tokens.len()).clamp(1, left);
+        // Batches of about the same size: what a channel makes of one should not depend on how many strings there are.
+        let most = (TOKENS_AT_ONCE / first.tokens.len()).clamp(1, left);
+        let rows = left.div_ceil(left.div_ceil(most));
         let rest = (1..rows).map(|_| task.example(length, &mut rng));
         let batch =
             Batch::evaluation(std::iter::once(first).chain(rest).collect::<Vec<Example>>(), task.padding());

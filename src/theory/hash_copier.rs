@@ -50,7 +50,8 @@ pub struct HashCopier {
     n: usize,
 }
 
-/// How sharply the last layer chooses: a code that differs in one place weighs e^−β less.
+/// How sharply the last layer chooses: a code that differs in one digit, by 2, weighs e^−2β less, one with a digit erased
+/// e^−β.
 const SHARPNESS: f64 = 20.0;
 
 /// The chance that an n-gram occurs twice in `length` uniform letters is below `length² · alphabet⁻ⁿ`, and 1.

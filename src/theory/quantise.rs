@@ -13,23 +13,23 @@ pub struct Quantised<S> {
     pub row_bits: usize,
 }
 
-/// Rounds every number of `state` to one of `2^bits` levels, even over the numbers of its tensor and of
-/// all rows (the first axis): from `mean − 3 σ` to `mean + 3 σ`; beyond lies the last level.
+/// Rounds every number of `state` to the middle of one of `2^bits` cells, of equal width between `mean − 3 σ` and
+/// `mean + 3 σ` of its tensor; what lies beyond goes to the last cell.
 ///
-/// Mean and deviation are of the whole batch, so that they say nothing of one string.
+/// Mean and deviation are over all rows (the first axis), so that with many they say nothing of one string.
 ///
 /// # Panics
 ///
 /// If `bits` is 0 or above 16.
 pub fn quantise<S: MixerState>(state: S, bits: u32) -> Quantised<S> {
     assert!((1..=16).contains(&bits), "quantise: bits must be between 1 and 16, not {bits}");
-    let mut round = Round { levels: f64::from((1 << bits) - 1), numbers: 0 };
+    let mut round = Round { cells: f64::from(1 << bits), numbers: 0 };
     let state = state.map(&mut round);
     Quantised { state, row_bits: round.numbers * bits as usize }
 }
 
 struct Round {
-    levels: f64,
+    cells: f64,
     numbers: usize,
 }
 
@@ -47,9 +47,9 @@ impl StateMapper for Round {
             return tensor;
         }
         let low = mean - 3.0 * deviation;
-        let step = 6.0 * deviation / self.levels;
-        let level = ((tensor - low) / step).round().clamp(0.0, self.levels);
-        level * step + low
+        let width = 6.0 * deviation / self.cells;
+        let cell = ((tensor - low) / width).floor().clamp(0.0, self.cells - 1.0);
+        (cell + 0.5) * width + low
     }
 }
 
@@ -67,14 +67,9 @@ mod tests {
             let Quantised { state: rounded, row_bits } = quantise(state.clone(), bits);
             assert_eq!(row_bits, 100 * bits as usize);
             let mut levels: Vec<f32> = rounded.into_data().iter::<f32>().collect();
-            // σ of a sine is 0.71: steps of 4.24 / (2^bits − 1).
-            let step = 4.25 / (f32::powi(2.0, bits as i32) - 1.0);
-            assert!(
-                levels
-                    .iter()
-                    .zip(&values)
-                    .all(|(level, value)| (level - value).abs() <= 0.51 * step + 0.01 || bits == 1)
-            );
+            // σ of a sine is 0.71: half a cell is 2.12 / 2^bits, and at most as much is rounded away.
+            let half = 2.13 / f32::powi(2.0, bits as i32);
+            assert!(levels.iter().zip(&values).all(|(level, value)| (level - value).abs() <= half));
             levels.sort_by(f32::total_cmp);
             levels.dedup();
             assert!(levels.len() <= 1 << bits, "{} levels", levels.len());

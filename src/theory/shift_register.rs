@@ -3,7 +3,7 @@
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
-/// A machine whose state is the first `kept` letters of the string: it says them, and guesses the others.
+/// A machine whose state is the last `kept` letters of the string: it says them, and guesses the others.
 ///
 /// Its state takes `alphabet^kept` values, and no machine of as many states copies more strings
 /// ([`string_accuracy_bound`](super::capacity::string_accuracy_bound)).
@@ -37,8 +37,8 @@ impl ShiftRegister {
     /// If there are no letters to guess from.
     pub fn copy(self, string: &[u32], rng: &mut ChaCha8Rng) -> Vec<u32> {
         let guess = |rng: &mut ChaCha8Rng| rng.random_range(0..self.alphabet as u32);
-        let (known, lost) = string.split_at(self.kept.min(string.len()));
-        known.iter().copied().chain(lost.iter().map(|_| guess(rng))).collect()
+        let (lost, known) = string.split_at(string.len().saturating_sub(self.kept));
+        lost.iter().map(|_| guess(rng)).chain(known.iter().copied()).collect()
     }
 }
 
@@ -63,7 +63,7 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let string = [3, 1, 0, 2];
         let right = (0..4000).filter(|_| machine.copy(&string, &mut rng) == string).count();
-        assert!((0..4000).all(|_| machine.copy(&string, &mut rng)[..2] == string[..2]));
+        assert!((0..4000).all(|_| machine.copy(&string, &mut rng)[2..] == string[2..]));
         // 250 expected, four standard deviations of 15.
         assert!((190..=310).contains(&right), "{right}");
     }

@@ -59,7 +59,7 @@ pub fn fit<M: SequenceMixer>(
     let folder = config
         .folder
         .as_deref()
-        .map(|path| RunFolder::open(path, config, task.name(), model.num_params()))
+        .map(|path| RunFolder::open(path, config, task, model.num_params()))
         .transpose()?;
     let fresh = |model: &LanguageModel<M>| optimizer(model, config);
     let model = model.train();

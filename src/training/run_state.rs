@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::config::TrainingConfig;
 use super::observer::CurvePoint;
 use crate::files::write_atomically;
+use crate::tasks::Task;
 use crate::{Error, Result};
 
 /// Where a run stands.
@@ -44,11 +45,16 @@ pub(super) struct RunFolder {
 
 impl RunFolder {
     /// Makes the folder, so that one that cannot be written is known before anything is trained.
-    pub(super) fn open(path: &Path, config: &TrainingConfig, task: &str, parameters: usize) -> Result<Self> {
+    pub(super) fn open(
+        path: &Path,
+        config: &TrainingConfig,
+        task: &(impl Task + ?Sized),
+        parameters: usize,
+    ) -> Result<Self> {
         std::fs::create_dir_all(path).map_err(Error::io(path))?;
         tempfile::tempfile_in(path).map_err(Error::io(path))?;
         let plain = TrainingConfig { folder: None, ..config.clone() };
-        let settings = serde_json::json!({ "training": plain, "task": task, "parameters": parameters });
+        let settings = serde_json::json!({ "training": plain, "task": task.name(), "lengths": task.lengths(), "parameters": parameters });
         Ok(Self { path: path.into(), settings })
     }
 

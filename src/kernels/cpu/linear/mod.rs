@@ -118,8 +118,9 @@ const PART: usize = 256;
 /// Parts of the weights' gradient, at most.
 const PARTS: usize = 16;
 
-/// Elements of all parts together, at most: they should stay in the cache.
-const ROOM: usize = 1 << 22;
+/// Elements of all parts together, at most: they should stay in the cache. With fewer than four, one product of all
+/// tokens is faster: it packs its operands, whose rows are long then.
+const ROOM: usize = 1 << 20;
 
 /// `xᵀ grad` to where the weights lie. The inner dimension is the number of tokens, far longer than the others: some
 /// tokens each are multiplied apart and the products added, in order, for a matrix product splits its outer dimensions.
@@ -131,7 +132,7 @@ fn weight_gradient<F: Real>(
     let rows = x.len() / d_input;
     let (x_at, grad_at) = (Layout::new(0, d_input, 1), Layout::new(0, width, 1));
     let parts = (rows / PART).min(PARTS).min(ROOM / (d_input * width));
-    if parts < 2 {
+    if parts < 4 {
         gemm_on_all_threads([d_input, width, rows], (d_weight, at), false, (x, x_at.t()), (grad, grad_at));
         return;
     }
