@@ -22,6 +22,7 @@ pub fn copies(options: &Options, alphabets: &[usize], n: Option<usize>, lengths:
         let strings = options.strings().min(1_000_000 / length.max(1)).max(1);
         let right = accuracy(&copier, &task, length, strings, 0).string;
         let exact = (right * strings as f64).round() as usize;
+        eprintln!("copier: D = {alphabet}, n = {n}, L = {length}: {exact} of {strings} strings");
         let row = [alphabet, n, length, copier.num_params(), strings, exact].map(|number| number.to_string());
         let shares = [1.0 - right, repeat_bound(length, alphabet, n)].map(|share| format!("{share:.4}"));
         found.add_row(row.into_iter().chain(shares));

@@ -320,7 +320,9 @@ mod tests {
     use super::*;
     use crate::evaluation::accuracy;
     use crate::generation::GenerateOptions;
-    use crate::tasks::{Copying, vocabulary};
+    use crate::tasks::{Copying, Task, vocabulary};
+    use rand::SeedableRng;
+    use rand::rngs::ChaCha8Rng;
 
     #[test]
     fn copies_where_no_ngram_repeats() {
@@ -355,6 +357,26 @@ mod tests {
         };
         assert_eq!(says(3), "abcabd");
         assert_ne!(says(2), "abcabd");
+    }
+
+    /// What is not copied has an n-gram twice, and nothing else goes wrong.
+    #[test]
+    fn every_mistake_has_a_repeat() {
+        let (n, length, task) = (5, 40, Copying::new(1..=1).with_alphabet(4));
+        let model = HashCopier::new(4, n).unwrap().init(&Device::default());
+        let mut wrong = 0;
+        for seed in 0..60 {
+            let exact = accuracy(&model, &task, length, 1, seed).string == 1.0;
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            rng.set_stream(1 << 63 | length as u64);
+            let example = task.example(length, &mut rng);
+            let mut keys: Vec<&[u32]> = example.tokens[1..=length].windows(n).collect();
+            keys.sort_unstable();
+            let repeats = keys.windows(2).any(|pair| pair[0] == pair[1]);
+            assert!(exact || repeats, "seed {seed}");
+            wrong += usize::from(!exact);
+        }
+        assert!((1..60).contains(&wrong), "{wrong}");
     }
 
     #[test]
