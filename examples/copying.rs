@@ -34,8 +34,8 @@ struct Flags {
 enum Preset {
     /// 0.4 million parameters, trained up to 16 letters, tested up to 320.
     Laptop,
-    /// About 150 million parameters (the LSTM 34), trained up to 50 letters, tested up to 1000: for a GPU. Batch, steps and rates, which
-    /// the paper does not give, are as the flags say.
+    /// About 150 million parameters (the LSTM 34), trained up to 50 letters, tested up to 1000: for a GPU. Batch, steps
+    /// and rates, which the paper does not give, are as the flags say.
     Paper,
 }
 

@@ -59,12 +59,10 @@ fn mqar(options: &Options) -> Result<()> {
     let results = experiment.run(options)?;
 
     let hardest: Vec<_> = results.records.iter().filter(|record| record.x == most).collect();
-    let series = |(place, line): (usize, plots::Line)| Series {
-        color: plots::color(&line.model, place),
-        name: line.model,
-        line: Vec::new(),
-        dots: line.points.iter().map(|(bytes, found)| (bytes / 1024.0, found.mean)).collect(),
-        intervals: line.points.iter().map(|(bytes, found)| (bytes / 1024.0, found.low, found.high)).collect(),
+    let series = |(place, mut line): (usize, plots::Line)| {
+        line.points.iter_mut().for_each(|(bytes, _)| *bytes /= 1024.0);
+        let drawn = line.series(plots::color(&line.model, place));
+        Series { dots: drawn.line, line: Vec::new(), ..drawn }
     };
     let lines = report::lines(&hardest, Metric::Answers, |record| record.state_bytes);
     let dots: Vec<Series> = lines.into_iter().enumerate().map(series).collect();

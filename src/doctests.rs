@@ -20,6 +20,9 @@ struct Design;
 #[doc = include_str!("../docs/experiments/scorecard.md")]
 struct TheScorecard;
 
+#[doc = include_str!("../docs/checkpoints.md")]
+struct Checkpoints;
+
 #[doc = include_str!("../docs/performance.md")]
 struct Performance;
 

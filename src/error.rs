@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 
+use crate::checkpoint::CheckpointProblem;
+
 /// The crate's result type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -27,6 +29,14 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it and what to do.
         problem: String,
+    },
+    /// A published model cannot be loaded.
+    #[error("{}: {problem}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: CheckpointProblem,
     },
     /// A hybrid pattern does not follow the notation.
     #[error("pattern, character {position}: {problem}")]

@@ -43,6 +43,7 @@
 //! | [`evaluation`] | strings and characters right, by length |
 //! | [`tasks`] | seeded synthetic tasks: copying, n-gram lookup, duplicated n-grams, associative recall, selective copying, induction, flip-flop, the phone book; packing; batches |
 //! | [`theory`] | a transformer that copies by construction; what a state of so many bits can copy at best |
+//! | [`checkpoint`] | published models: Hugging Face's folders, loaded and saved |
 //! | [`generation`] | [`generate`](models::LanguageModel::generate), [`Decoder`](generation::Decoder), [`Sampler`](generation::Sampler) |
 //! | [`testing`] | the laws of a mixer as a suite, for mixers of your own |
 //! | [`models`] | [`LanguageModel`](models::LanguageModel), backbones, blocks, and the [hybrid notation](models::pattern) |
@@ -60,6 +61,7 @@
 #![warn(missing_docs)]
 #![recursion_limit = "256"]
 
+pub mod checkpoint;
 #[cfg(doctest)]
 mod doctests;
 mod error;

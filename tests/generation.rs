@@ -387,3 +387,24 @@ fn a_quantized_model_says_nearly_the_same_and_steps_as_it_passes() {
         }
     }
 }
+
+#[test]
+fn guessing_ahead_changes_nothing() {
+    // Texts that repeat themselves, so that some guesses are right, and others wrong in the middle.
+    let text = |period: usize| (0..24).map(|place| (place % period) as u32 + 3).collect::<Vec<u32>>();
+    let prompts: Vec<Vec<u32>> = vec![text(3), text(7), vec![5], text(19)];
+    for mixer in every_mixer() {
+        let name = format!("{mixer:?}");
+        let model = model([mixer.clone(), mixer]);
+        let len = if on_host::on_host() { 20 } else { 6 };
+        for options in [greedy(len), hot().with_max_tokens(len), greedy(len).with_stop_tokens([4, 9])] {
+            let one_by_one = model.generate(&prompts, &options).unwrap();
+            // A GPU in software takes minutes for all.
+            let aheads: &[usize] = if on_host::on_host() { &[1, 3, 8, 100] } else { &[3] };
+            for &ahead in aheads {
+                let options = options.clone().with_speculate(ahead);
+                assert_eq!(model.generate(&prompts, &options).unwrap(), one_by_one, "{name}, {ahead} ahead");
+            }
+        }
+    }
+}

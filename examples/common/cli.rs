@@ -8,6 +8,7 @@ use burn_sequence::tasks::Packing;
 use burn_sequence::{Error, Result};
 use clap::Parser;
 
+use super::device;
 use super::experiment::Arm;
 
 /// Flags of an experiment.
@@ -146,21 +147,7 @@ impl Options {
     ///
     /// If it is not compiled in.
     pub fn device(&self) -> Result<Device> {
-        match self.device.as_deref() {
-            None => Ok(Device::default()),
-            #[cfg(feature = "flex")]
-            Some("flex") => Ok(Device::flex()),
-            #[cfg(feature = "ndarray")]
-            #[allow(deprecated, reason = "supported as long as Burn has it")]
-            Some("ndarray") => Ok(Device::ndarray()),
-            #[cfg(feature = "wgpu")]
-            Some("wgpu") => Ok(Device::wgpu(Default::default())),
-            #[cfg(feature = "cuda")]
-            Some("cuda") => Ok(Device::cuda(0)),
-            Some(name) => Err(Error::Config(format!(
-                "device {name:?} is not compiled in; add `--features {name}` to the command, or leave it out"
-            ))),
-        }
+        device::named(self.device.as_deref())
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod allocator;
 pub mod chart;
 pub mod cli;
+pub mod device;
 pub mod experiment;
 pub mod models;
 pub mod plots;

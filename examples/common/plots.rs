@@ -14,6 +14,19 @@ pub struct Line {
     pub points: Vec<(f64, Estimate)>,
 }
 
+impl Line {
+    /// The means as a line, with their intervals.
+    pub fn series(&self, color: RGBColor) -> Series {
+        Series {
+            name: self.model.clone(),
+            color,
+            line: self.points.iter().map(|&(x, estimate)| (x, estimate.mean)).collect(),
+            dots: Vec::new(),
+            intervals: self.points.iter().map(|&(x, estimate)| (x, estimate.low, estimate.high)).collect(),
+        }
+    }
+}
+
 /// Okabe and Ito's colours, told apart by colour-blind readers, greys, and four of Tol's: one for a model everywhere. What
 /// shares one is never in one figure.
 const COLORS: [(RGBColor, &[&str]); 13] = [
@@ -51,12 +64,6 @@ pub fn nth_color(index: usize) -> RGBColor {
 pub fn draw(path: &Path, title: &str, labels: [&str; 2], log: bool, lines: &[Line]) -> Result<()> {
     let x = if log { Scale::Log } else { Scale::Linear(None) };
     let chart = Chart { title, labels, scales: [x, Scale::Linear(Some((0.0, 1.02)))] };
-    let series = |(place, line): (usize, &Line)| Series {
-        name: line.model.clone(),
-        color: color(&line.model, place),
-        line: line.points.iter().map(|&(x, estimate)| (x, estimate.mean)).collect(),
-        dots: Vec::new(),
-        intervals: line.points.iter().map(|&(x, estimate)| (x, estimate.low, estimate.high)).collect(),
-    };
+    let series = |(place, line): (usize, &Line)| line.series(color(&line.model, place));
     chart.draw(path, &lines.iter().enumerate().map(series).collect::<Vec<_>>())
 }

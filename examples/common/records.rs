@@ -1,5 +1,6 @@
 //! Results as JSON lines: appended whole, read back to plot again or to skip what is done.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn_sequence::{Error, Result};
@@ -78,16 +79,17 @@ impl Run {
     /// # Errors
     ///
     /// [`Error::Config`], naming the folder and two runs that do not.
-    pub fn check_alike<'a>(runs: impl Iterator<Item = &'a Self> + Clone, folder: &Path) -> Result<()> {
-        for run in runs.clone() {
-            let same = |other: &&Self| (&other.trained_on, &other.model) == (&run.trained_on, &run.model);
-            if let Some(other) = runs.clone().filter(same).find(|other| other.line() != run.line()) {
+    pub fn check_alike<'a>(runs: impl Iterator<Item = &'a Self>, folder: &Path) -> Result<()> {
+        let mut first: BTreeMap<(&str, &str), &Self> = BTreeMap::new();
+        for run in runs {
+            let other = *first.entry((&run.trained_on, &run.model)).or_insert(run);
+            if other.line() != run.line() {
                 return Err(Error::Config(format!(
                     "{}: runs of {} with different settings do not go into one figure; use another --out\n  {}\n  {}",
                     folder.display(),
                     run.model,
-                    serde_json::to_string(run).expect("plain data"),
                     serde_json::to_string(other).expect("plain data"),
+                    serde_json::to_string(run).expect("plain data"),
                 )));
             }
         }

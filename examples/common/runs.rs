@@ -44,10 +44,12 @@ struct Files {
 }
 
 impl Files {
-    const NAMES: [&str; 3] = ["results.jsonl", "curves.jsonl", "diverged.jsonl"];
+    fn paths(folder: &Path) -> [PathBuf; 3] {
+        ["results.jsonl", "curves.jsonl", "diverged.jsonl"].map(|name| folder.join(name))
+    }
 
     fn open(folder: &Path) -> Result<Self> {
-        let [records, curves, diverged] = Self::NAMES.map(|name| folder.join(name));
+        let [records, curves, diverged] = Self::paths(folder);
         Ok(Self {
             records: Records::open(&records)?,
             curves: Records::open(&curves)?,
@@ -56,7 +58,7 @@ impl Files {
     }
 
     fn read(folder: &Path) -> Result<Results> {
-        let [records, curves, diverged] = Self::NAMES.map(|name| folder.join(name));
+        let [records, curves, diverged] = Self::paths(folder);
         Ok(Results {
             records: Records::read(&records)?,
             curves: Records::read(&curves)?,

@@ -29,9 +29,8 @@ pub fn by_x(probe: &Probe, records: &[&Record]) -> Table {
 
 /// The accuracy of every model at every learning rate, at the end of training and on the longest training length.
 pub fn sweep(records: &[&Record], diverged: &[&Run]) -> Table {
-    let of = |run: &Run| (run.model.clone(), run.lr);
-    let runs = records.iter().map(|record| of(&record.run)).chain(diverged.iter().map(|run| of(run)));
-    let mut rates: Vec<f64> = runs.map(|(_, rate)| rate).collect();
+    let runs = records.iter().map(|record| &record.run).chain(diverged.iter().copied());
+    let mut rates: Vec<f64> = runs.map(|run| run.lr).collect();
     rates.sort_by(f64::total_cmp);
     rates.dedup();
     let mut table = table(["model".into()].into_iter().chain(rates.iter().map(|rate| format!("{rate:e}"))));

@@ -44,12 +44,9 @@ pub fn rounded(options: &Options) -> Result<()> {
     let results = experiment.run(options)?;
     let records: Vec<_> = results.records.iter().collect();
     let lines = report::lines(&records, Metric::Strings, |record| record.state_bits);
-    let measured = lines.into_iter().enumerate().map(|(place, line)| Series {
-        color: plots::nth_color(place),
-        name: line.model,
-        line: line.points.iter().map(|(bits, found)| (*bits, found.mean)).collect(),
-        dots: line.points.iter().map(|(bits, found)| (*bits, found.mean)).collect(),
-        intervals: line.points.iter().map(|(bits, found)| (*bits, found.low, found.high)).collect(),
+    let measured = lines.into_iter().enumerate().map(|(place, line)| {
+        let drawn = line.series(plots::nth_color(place));
+        Series { dots: drawn.line.clone(), ..drawn }
     });
     let mut series: Vec<Series> = measured.collect();
     let bound = |tenth: i32| {

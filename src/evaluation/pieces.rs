@@ -1,7 +1,6 @@
 //! Strings read in pieces, the state carried from one to the next.
 
-use burn::tensor::{Int, Tensor, TensorData};
-
+use super::answers::logits_at;
 use crate::layers::SequenceMixer;
 use crate::models::{LanguageModel, ModelState};
 use crate::tasks::Batch;
@@ -43,10 +42,7 @@ pub(super) fn said<M: SequenceMixer>(
             .map(|(row, position)| (row, (row * (end - start) + position - start) as i32))
             .collect();
         if !asked.is_empty() {
-            let places: Vec<i32> = asked.iter().map(|(_, place)| *place).collect();
-            let places = Tensor::<1, Int>::from_data(TensorData::new(places, [asked.len()]), &device);
-            let [rows, len, d_model] = hidden.dims();
-            let logits = model.logits(hidden.reshape([rows * len, d_model]).select(0, places));
+            let logits = logits_at(model, hidden, asked.iter().map(|(_, place)| *place).collect());
             let tokens: Vec<u32> = logits.argmax(1).into_data().iter::<u32>().collect();
             asked.iter().zip(tokens).for_each(|((row, _), token)| said[*row].push(token));
         }
@@ -88,10 +84,7 @@ mod tests {
         let through = accuracy_through(&model, &task, 9, 40, 0, |state| state);
         assert_eq!(through, accuracy(&model, &task, 9, 40, 0));
         assert_eq!(through.string, 1.0);
-        let emptied = accuracy_through(&model, &task, 9, 40, 0, |state| {
-            let rows = state.layers.first().map_or(0, |_| 40);
-            model.init_state(rows, &model.device())
-        });
+        let emptied = accuracy_through(&model, &task, 9, 40, 0, |_| model.init_state(40, &model.device()));
         assert_eq!(emptied.string, 0.0);
     }
 }

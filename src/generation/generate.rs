@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use super::decoder::{Decoder, check_prompts};
 use super::options::GenerateOptions;
 use super::sampler::Sampler;
+use super::speculation::speculate;
 use crate::layers::SequenceMixer;
 use crate::models::LanguageModel;
 use crate::{Error, Result};
@@ -84,6 +85,12 @@ impl<M: SequenceMixer> LanguageModel<M> {
             return Ok(rows.into_iter().map(Row::generated).collect());
         }
         let model = self.valid();
+        if options.speculate > 0 {
+            for (index, row) in rows.iter_mut().enumerate() {
+                speculate(&model, row, options, |token| on_token(index, token))?;
+            }
+            return Ok(rows.into_iter().map(Row::generated).collect());
+        }
         let mut decoder = Decoder::new(&model);
         let mut logits = decoder.prefill(prompts)?;
         loop {
@@ -101,19 +108,19 @@ impl<M: SequenceMixer> LanguageModel<M> {
 }
 
 /// `[rows, vocab_size]` as numbers.
-fn read_rows(logits: Tensor<2>) -> Vec<Vec<f32>> {
+pub(super) fn read_rows(logits: Tensor<2>) -> Vec<Vec<f32>> {
     let [_, vocab_size] = logits.dims();
     let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
     logits.chunks_exact(vocab_size).map(<[f32]>::to_vec).collect()
 }
 
 /// A prompt on its way.
-struct Row {
+pub(super) struct Row {
     /// Prompt and output.
-    tokens: Vec<u32>,
+    pub tokens: Vec<u32>,
     prompt: usize,
     sampler: Sampler,
-    finish: Option<Finish>,
+    pub finish: Option<Finish>,
 }
 
 impl Row {
@@ -127,7 +134,7 @@ impl Row {
     }
 
     /// Takes the next token, unless the row has ended.
-    fn advance(
+    pub fn advance(
         &mut self,
         logits: &[f32],
         options: &GenerateOptions,
@@ -144,14 +151,19 @@ impl Row {
         self.tokens.push(token);
         if on_token(token).is_break() {
             self.finish = Some(Finish::Interrupted);
-        } else if self.tokens.len() - self.prompt == options.max_tokens {
+        } else if self.room(options) == 0 {
             self.finish = Some(Finish::Length);
         }
         Ok(())
     }
 
-    fn last(&self) -> u32 {
+    pub fn last(&self) -> u32 {
         *self.tokens.last().expect("prompts are not empty")
+    }
+
+    /// Tokens that may still come.
+    pub fn room(&self, options: &GenerateOptions) -> usize {
+        options.max_tokens - (self.tokens.len() - self.prompt)
     }
 
     fn generated(mut self) -> Generated {

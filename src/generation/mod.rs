@@ -11,6 +11,7 @@ mod decoder;
 mod generate;
 mod options;
 mod sampler;
+mod speculation;
 
 pub use decoder::Decoder;
 pub use generate::{Finish, Generated};

@@ -33,6 +33,14 @@ pub struct GenerateOptions {
     pub stop_tokens: Vec<u32>,
     /// The same seed gives the same choices.
     pub seed: u64,
+    /// So many tokens are guessed ahead, where the text repeats itself: those that followed the last earlier occurrence
+    /// of its last two to four tokens. The model reads them in one pass, keeps what it would have said itself, and goes
+    /// back to the state before the first wrong one. The output is the same (what rounding leaves of it: a pass over
+    /// several tokens adds in another order than steps), in less time where much is copied. Rows are continued one after
+    /// another. 0: a token at a time.
+    ///
+    /// Prompt lookup; the check is that of speculative decoding (arXiv 2211.17192) with a draft that is certain.
+    pub speculate: usize,
 }
 
 impl Default for GenerateOptions {
@@ -45,6 +53,7 @@ impl Default for GenerateOptions {
             repetition_penalty: 1.0,
             stop_tokens: Vec::new(),
             seed: 0,
+            speculate: 0,
         }
     }
 }
@@ -89,6 +98,12 @@ impl GenerateOptions {
     /// With this seed.
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// With so many tokens guessed ahead.
+    pub fn with_speculate(mut self, speculate: usize) -> Self {
+        self.speculate = speculate;
         self
     }
 

@@ -40,6 +40,11 @@ pub struct AttentionConfig {
     /// Whether the projections have biases.
     #[config(default = false)]
     pub bias: bool,
+    /// Whether the last projection has one; `None`: as the others. Qwen2's has none.
+    pub out_bias: Option<bool>,
+    /// Of `qk_norm`.
+    #[config(default = 1e-6)]
+    pub norm_epsilon: f64,
 }
 
 /// Causal softmax attention.
@@ -93,20 +98,22 @@ impl AttentionConfig {
     pub fn init(&self, device: &Device) -> Attention {
         expect_valid(self.check());
         let head_dim = self.head_dim();
-        let project = |from: usize, to: usize| {
+        let project = |from: usize, to: usize, bias: bool| {
             let mut linear = LinearConfig::new(from, to)
-                .with_bias(self.bias)
+                .with_bias(bias)
                 .with_initializer(Initializer::Normal { mean: 0.0, std: 0.02 })
                 .init(device);
             linear.bias = linear.bias.map(|_| Initializer::Zeros.init([to], device));
             linear
         };
-        let norm = || self.qk_norm.then(|| RmsNormConfig::new(head_dim).with_epsilon(1e-6).init(device));
+        let norm = || {
+            self.qk_norm.then(|| RmsNormConfig::new(head_dim).with_epsilon(self.norm_epsilon).init(device))
+        };
         Attention {
-            q_proj: project(self.d_model, self.n_heads * head_dim),
-            k_proj: project(self.d_model, self.n_kv_heads() * head_dim),
-            v_proj: project(self.d_model, self.n_kv_heads() * head_dim),
-            o_proj: project(self.n_heads * head_dim, self.d_model),
+            q_proj: project(self.d_model, self.n_heads * head_dim, self.bias),
+            k_proj: project(self.d_model, self.n_kv_heads() * head_dim, self.bias),
+            v_proj: project(self.d_model, self.n_kv_heads() * head_dim, self.bias),
+            o_proj: project(self.n_heads * head_dim, self.d_model, self.out_bias.unwrap_or(self.bias)),
             q_norm: norm(),
             k_norm: norm(),
             config: self.clone(),
@@ -142,6 +149,8 @@ impl BuildMixer for AttentionConfig {
             "window must be at least 1, got 0: a token sees itself".into()
         } else if self.soft_cap.is_some_and(|cap| !(cap > 0.0 && cap.is_finite())) {
             format!("soft_cap must be positive and finite, got {}", self.soft_cap.unwrap_or_default())
+        } else if !(self.norm_epsilon > 0.0 && self.norm_epsilon.is_finite()) {
+            format!("norm_epsilon must be positive and finite, got {}", self.norm_epsilon)
         } else {
             return self.position.check(*n_heads, self.head_dim()).map_err(|error| match error {
                 Error::Config(problem) => Error::Config(format!("attention: {problem}")),

@@ -113,7 +113,7 @@ impl BuildMixer for RetentionConfig {
     }
 }
 
-const ROPE: Rope = Rope { base: 10_000.0, fraction: 1.0, pairs: RopePairs::Interleaved };
+const ROPE: Rope = Rope { base: 10_000.0, fraction: 1.0, pairs: RopePairs::Interleaved, scaling: None };
 
 impl Retention {
     /// What this layer was built from.

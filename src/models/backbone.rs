@@ -33,6 +33,13 @@ pub struct BackboneConfig<C = MixerConfig> {
     /// The normalisation in and after the blocks.
     #[serde(default)]
     pub norm: NormConfig,
+    /// ε of the normalisations.
+    #[serde(default = "default_epsilon")]
+    pub norm_epsilon: f64,
+}
+
+fn default_epsilon() -> f64 {
+    1e-5
 }
 
 /// Blocks one after another, and a normalisation after the last.
@@ -63,7 +70,7 @@ impl<S: MixerState> MixerState for BackboneState<S> {
 impl<C: BuildMixer> BackboneConfig<C> {
     /// A backbone without layers yet.
     pub fn new(d_model: usize) -> Self {
-        Self { d_model, layers: Vec::new(), norm: NormConfig::default() }
+        Self { d_model, layers: Vec::new(), norm: NormConfig::default(), norm_epsilon: default_epsilon() }
     }
 
     /// With one more layer.
@@ -84,6 +91,12 @@ impl<C: BuildMixer> BackboneConfig<C> {
         self
     }
 
+    /// With this ε in the normalisations.
+    pub fn with_norm_epsilon(mut self, epsilon: f64) -> Self {
+        self.norm_epsilon = epsilon;
+        self
+    }
+
     /// Whether such a backbone can be built.
     ///
     /// # Errors
@@ -92,6 +105,11 @@ impl<C: BuildMixer> BackboneConfig<C> {
     pub fn check(&self) -> Result<()> {
         if self.layers.is_empty() {
             return Err(Error::Config("backbone: at least one layer is needed".into()));
+        }
+        if !(self.norm_epsilon > 0.0 && self.norm_epsilon.is_finite()) {
+            let problem =
+                format!("backbone: norm_epsilon must be positive and finite, got {}", self.norm_epsilon);
+            return Err(Error::Config(problem));
         }
         for (index, layer) in self.layers.iter().enumerate() {
             match layer {
@@ -130,12 +148,12 @@ impl<C: BuildMixer> BackboneConfig<C> {
             match layer {
                 LayerConfig::Block(block) => {
                     schedule.push(blocks.len());
-                    blocks.push(block.init(self.norm, device));
+                    blocks.push(block.init(self.norm, self.norm_epsilon, device));
                 }
                 LayerConfig::Shared(earlier) => schedule.push(schedule[*earlier]),
             }
         }
-        Backbone { blocks, norm: self.norm.init(self.d_model, device), schedule }
+        Backbone { blocks, norm: self.norm.init(self.d_model, self.norm_epsilon, device), schedule }
     }
 }
 

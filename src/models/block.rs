@@ -71,17 +71,18 @@ impl<C: BuildMixer> BlockConfig<C> {
         self.feed_forward.as_ref().map_or(Ok(()), FeedForwardConfig::check)
     }
 
-    /// Builds the block.
+    /// Builds the block, its normalisations with this ε.
     ///
     /// # Panics
     ///
     /// If the mixer cannot be built.
-    pub fn init(&self, norm: NormConfig, device: &Device) -> Block<C::Mixer> {
+    pub fn init(&self, norm: NormConfig, epsilon: f64, device: &Device) -> Block<C::Mixer> {
         let d_model = self.mixer.d_model();
+        let norm = || norm.init(d_model, epsilon, device);
         Block {
-            mixer_norm: norm.init(d_model, device),
+            mixer_norm: norm(),
             mixer: self.mixer.build(device),
-            feed_forward_norm: self.feed_forward.as_ref().map(|_| norm.init(d_model, device)),
+            feed_forward_norm: self.feed_forward.as_ref().map(|_| norm()),
             feed_forward: self.feed_forward.as_ref().map(|feed_forward| feed_forward.init(d_model, device)),
             residual: self.residual,
         }

@@ -81,6 +81,13 @@ impl<C: BuildMixer> LanguageModelConfig<C> {
     ///
     /// With the message of [`check`](Self::check).
     pub fn init(&self, device: &Device) -> LanguageModel<C::Mixer> {
+        let model = self.blank(device);
+        model.visit(&mut Draw);
+        model
+    }
+
+    /// The model, its parameters not drawn yet where they can wait for their first use.
+    pub(crate) fn blank(&self, device: &Device) -> LanguageModel<C::Mixer> {
         if let Err(error) = self.check() {
             panic!("{error}");
         }
@@ -88,13 +95,11 @@ impl<C: BuildMixer> LanguageModelConfig<C> {
         let d_model = self.backbone.d_model;
         let head =
             LinearConfig::new(d_model, self.vocab_size).with_bias(false).with_initializer(normal.clone());
-        let model = LanguageModel {
+        LanguageModel {
             embedding: EmbeddingConfig::new(self.vocab_size, d_model).with_initializer(normal).init(device),
             backbone: self.backbone.init(device),
             head: (self.head == Head::Untied).then(|| head.init(device)),
-        };
-        model.visit(&mut Draw);
-        model
+        }
     }
 }
 

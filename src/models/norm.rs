@@ -11,10 +11,10 @@ use crate::ops::{layer_norm, rms_norm};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NormConfig {
-    /// Root mean square (arXiv 1910.07467), ε = 1e-5.
+    /// Root mean square (arXiv 1910.07467).
     #[default]
     Rms,
-    /// Mean and variance (arXiv 1607.06450), ε = 1e-5.
+    /// Mean and variance (arXiv 1607.06450).
     Layer,
     /// None: vectors pass as they are, as in constructions with weights set by hand.
     None,
@@ -47,14 +47,14 @@ pub struct LayerNorm {
 }
 
 impl NormConfig {
-    /// Builds the layer.
-    pub fn init(self, d_model: usize, device: &Device) -> Norm {
+    /// Builds the layer, with `epsilon` under the root.
+    pub fn init(self, d_model: usize, epsilon: f64, device: &Device) -> Norm {
         match self {
-            Self::Rms => Norm::Rms(RmsNormConfig::new(d_model).init(device)),
+            Self::Rms => Norm::Rms(RmsNormConfig::new(d_model).with_epsilon(epsilon).init(device)),
             Self::Layer => Norm::Layer(LayerNorm {
                 gamma: Initializer::Ones.init([d_model], device),
                 beta: Initializer::Zeros.init([d_model], device),
-                epsilon: 1e-5,
+                epsilon,
             }),
             Self::None => Norm::None(Unchanged),
         }

@@ -19,6 +19,7 @@ mod lstm;
 mod norm;
 pub(crate) mod pieces;
 mod positions;
+mod rope_scaling;
 mod scalar_decay;
 mod segments;
 mod selective_scan;
@@ -37,6 +38,7 @@ pub(crate) use linear::{apply as apply_linear, apply_in_pieces as apply_linear_i
 pub use lstm::{LstmInputs, lstm, lstm_reference};
 pub use norm::{GatedNormOptions, gated_rms_norm, layer_norm, rms_norm};
 pub use positions::{HardAlibi, Position, Rope, RopePairs, alibi_slopes};
+pub use rope_scaling::RopeScaling;
 pub use scalar_decay::{ScalarDecayInputs, scalar_decay, scalar_decay_reference};
 pub use segments::Segments;
 pub(crate) use segments::rotate_rows;

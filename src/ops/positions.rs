@@ -3,6 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use super::rope_scaling::RopeScaling;
 use crate::{Error, Result};
 
 /// How attention knows positions.
@@ -25,7 +26,7 @@ pub enum Position {
 
 /// Rotary position embeddings.
 ///
-/// Pair `i` of the rotated part, `r` dimensions wide, turns by `position · base^(−2i/r)`.
+/// Pair `i` of the rotated part, `r` dimensions wide, turns by `position · base^(−2i/r)`, or as `scaling` says.
 ///
 /// # Source
 ///
@@ -42,11 +43,14 @@ pub struct Rope {
     /// Which dimensions form a pair.
     #[serde(skip_serializing_if = "is_half")]
     pub pairs: RopePairs,
+    /// For contexts longer than those of the first training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<RopeScaling>,
 }
 
 impl Default for Rope {
     fn default() -> Self {
-        Self { base: 10_000.0, fraction: 1.0, pairs: RopePairs::Half }
+        Self { base: 10_000.0, fraction: 1.0, pairs: RopePairs::Half, scaling: None }
     }
 }
 
@@ -159,6 +163,7 @@ impl Position {
                 if rope.base.is_nan() || rope.base <= 1.0 {
                     return Err(Error::Config(format!("rope: base must exceed 1, got {}", rope.base)));
                 }
+                rope.scaling.as_ref().map_or(Ok(()), RopeScaling::check)?;
                 if turned == 0 || turned % 2 != 0 {
                     return Err(Error::Config(format!(
                         "rope: an even number of dimensions must turn, got {turned} of head_dim ({head_dim})"
@@ -228,14 +233,19 @@ impl Rope {
         x * cos + turned * sin
     }
 
-    /// Cosine and sine of the angle of every pair, at every position.
+    /// Cosine and sine of the angle of every pair, at every position, times the length that turned vectors get.
     fn turns(&self, turned: usize, positions: &[usize]) -> Vec<(f64, f64)> {
         let frequency = |pair| self.base.powf(-2.0 * pair as f64 / turned as f64);
-        let frequencies: Vec<f64> = (0..turned / 2).map(frequency).collect();
+        let mut frequencies: Vec<f64> = (0..turned / 2).map(frequency).collect();
+        let mut length = 1.0;
+        if let Some(scaling) = &self.scaling {
+            scaling.apply(&mut frequencies, self.base);
+            length = scaling.length();
+        }
         let at = |&position: &usize| {
             frequencies.iter().map(move |frequency| {
                 let (sin, cos) = (position as f64 * frequency).sin_cos();
-                (cos, sin)
+                (length * cos, length * sin)
             })
         };
         positions.iter().flat_map(at).collect()

@@ -54,7 +54,12 @@ impl RunFolder {
         std::fs::create_dir_all(path).map_err(Error::io(path))?;
         tempfile::tempfile_in(path).map_err(Error::io(path))?;
         let plain = TrainingConfig { folder: None, ..config.clone() };
-        let settings = serde_json::json!({ "training": plain, "task": task.name(), "lengths": task.lengths(), "parameters": parameters });
+        let settings = serde_json::json!({
+            "training": plain,
+            "task": task.name(),
+            "lengths": task.lengths(),
+            "parameters": parameters,
+        });
         Ok(Self { path: path.into(), settings })
     }
 

@@ -134,7 +134,7 @@ fn hard_alibi() {
 
 #[test]
 fn softcap() {
-    let rope = Rope { base: 1_000.0, fraction: 0.5, pairs: RopePairs::Interleaved };
+    let rope = Rope { base: 1_000.0, fraction: 0.5, pairs: RopePairs::Interleaved, scaling: None };
     let config = AttentionConfig::new(18)
         .with_n_heads(4)
         .with_n_kv_heads(Some(1))

@@ -24,7 +24,7 @@ fn errors_point_at_the_character() {
         (
             "attention(n_head=4)",
             "11: attention has no argument \"n_head\"; known: bias, head_dim, n_heads, \
-            n_kv_heads, position, qk_norm, soft_cap, window",
+            n_kv_heads, norm_epsilon, out_bias, position, qk_norm, soft_cap, window",
         ),
         ("lstm(width=4)", "6: lstm has no argument \"width\", nor any other"),
         ("lstm(d_model=4)", "6: lstm: d_model comes from the model and is no argument"),

@@ -21,7 +21,7 @@ const WIDTH: usize = 16;
 fn position() -> impl Strategy<Value = Position> {
     let pairs = prop_oneof![Just(RopePairs::Half), Just(RopePairs::Interleaved)];
     let rope = (prop_oneof![1.5..1e9, Just(1e4), Just(5e20)], prop_oneof![Just(1.0), Just(0.5)], pairs)
-        .prop_map(|(base, fraction, pairs)| Position::Rope(Rope { base, fraction, pairs }));
+        .prop_map(|(base, fraction, pairs)| Position::Rope(Rope { base, fraction, pairs, scaling: None }));
     let hard = vec(1..100_usize, 0..2).prop_map(|windows| Position::HardAlibi(HardAlibi { windows }));
     prop_oneof![rope, hard, Just(Position::Nope), Just(Position::Alibi)]
 }

@@ -1,0 +1,214 @@
+//! What a published model finds in its context: phone books, and texts to copy, natural and shuffled.
+//!
+//! ```text
+//! cargo run --release --features tokenizers --example pretrained_retrieval -- --model DIR
+//! ```
+//!
+//! arXiv 2402.01032, section 4.2 and 4.3; see docs/experiments/pretrained_retrieval.md.
+#![recursion_limit = "256"]
+
+mod common;
+#[path = "pretrained/questions.rs"]
+mod questions;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use burn_sequence::checkpoint::{self, Checkpoint, Tokenizer};
+use burn_sequence::generation::GenerateOptions;
+use burn_sequence::{Error, Result};
+use clap::Parser;
+use common::plots::{Line, draw};
+use common::records::Records;
+use common::statistics::Estimate;
+use common::{device, progress, table};
+use questions::{Kind, Question, Source};
+use serde::{Deserialize, Serialize};
+
+#[derive(Parser)]
+struct Flags {
+    /// A folder with config.json, safetensors and tokenizer.json; repeat for several.
+    #[arg(long = "model")]
+    models: Vec<PathBuf>,
+    /// What to ask; repeat for several [default: all].
+    #[arg(long = "ask", value_enum)]
+    kinds: Vec<Kind>,
+    /// Entries of phone books.
+    #[arg(long, value_delimiter = ',', default_value = "5,10,20,40")]
+    entries: Vec<usize>,
+    /// Tokens of texts to copy.
+    #[arg(long, value_delimiter = ',', default_value = "10,25,50,100,200")]
+    tokens: Vec<usize>,
+    /// Questions of a length.
+    #[arg(long, default_value_t = 64)]
+    strings: usize,
+    /// Natural text [default: this project's documentation].
+    #[arg(long)]
+    text: Option<PathBuf>,
+    /// Draw tables and figures of the records in --out again; ask nothing.
+    #[arg(long)]
+    plot: bool,
+    /// Where records and figures go; what is there is not asked again.
+    #[arg(long, default_value = "runs/pretrained_retrieval")]
+    out: PathBuf,
+    /// flex, ndarray, wgpu, … as far as compiled in [default: BURN_DEVICE, or the default backend].
+    #[arg(long)]
+    device: Option<String>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Record {
+    model: String,
+    family: String,
+    ask: String,
+    length: usize,
+    strings: usize,
+    right: usize,
+    /// Bytes of the model's state when the answer is due, of the longest question.
+    state_bytes: usize,
+    seconds: f64,
+    version: String,
+}
+
+fn main() -> std::process::ExitCode {
+    common::run(pretrained_retrieval)
+}
+
+fn pretrained_retrieval(flags: &Flags) -> Result<()> {
+    let mut records: Records<Record> = Records::open(&flags.out.join("results.jsonl"))?;
+    if !flags.plot {
+        let text = flags.text.as_deref().map_or_else(documentation, read)?;
+        flags.models.iter().try_for_each(|folder| ask(folder, flags, &text, &mut records))?;
+    }
+    show(&records.records, &flags.out)
+}
+
+/// Asks a model what is not recorded yet.
+fn ask(folder: &Path, flags: &Flags, text: &str, records: &mut Records<Record>) -> Result<()> {
+    let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
+    let tokenizer = Tokenizer::load(folder)?;
+    let published = checkpoint::load(folder, &device::named(flags.device.as_deref())?)?;
+    let source = Source::new(&tokenizer, text)?;
+    let all = [Kind::PhoneBook, Kind::Copy, Kind::ShuffledCopy];
+    for kind in if flags.kinds.is_empty() { &all[..] } else { &flags.kinds } {
+        for &length in if *kind == Kind::PhoneBook { &flags.entries } else { &flags.tokens } {
+            let known = |record: &Record| {
+                (&record.model, record.ask.as_str(), record.length) == (&name, kind.name(), length)
+                    && record.strings == flags.strings
+            };
+            if records.records.iter().any(known) || progress::interrupted() {
+                continue;
+            }
+            let began = Instant::now();
+            let mut right = 0;
+            let mut longest = 0;
+            for number in 0..flags.strings as u64 {
+                if progress::interrupted() {
+                    return Ok(());
+                }
+                let question = source.question(*kind, length, number)?;
+                let prompt = tokenizer.encode(&question.prompt)?;
+                longest = longest.max(prompt.len());
+                right += usize::from(says(&published, &tokenizer, prompt, &question, kind.stop())?);
+            }
+            let seconds = began.elapsed().as_secs_f64();
+            println!("{name}, {}, {length}: {right} of {} in {seconds:.0} s", kind.name(), flags.strings);
+            records.extend([Record {
+                model: name.clone(),
+                family: published.family().into(),
+                ask: kind.name().into(),
+                length,
+                strings: flags.strings,
+                right,
+                state_bytes: published.model.state_bytes(longest),
+                seconds,
+                version: env!("CARGO_PKG_VERSION").into(),
+            }])?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the model, greedily, says the answer and then ends it.
+fn says(
+    published: &Checkpoint,
+    tokenizer: &Tokenizer,
+    prompt: Vec<u32>,
+    question: &Question,
+    stop: &str,
+) -> Result<bool> {
+    let room = tokenizer.encode(&question.answer)?.len() + 8;
+    let options = GenerateOptions::default()
+        .with_max_tokens(room)
+        .with_stop_tokens(published.stop_tokens())
+        .with_speculate(8);
+    let mut stream = tokenizer.stream();
+    let mut said = String::new();
+    let mut problem = Ok(());
+    published.model.generate_with(&[prompt], &options, |_, token| {
+        match stream.push(token) {
+            Ok(new) => said += &new,
+            Err(error) => problem = Err(error),
+        }
+        // What is wrong already cannot become right.
+        let wrong =
+            !said.trim_start().starts_with(&question.answer) && !question.answer.starts_with(said.trim());
+        let end = said.trim_start().contains(stop);
+        if end || wrong || problem.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    problem?;
+    let answer = said.trim_start().split(stop).next().unwrap_or_default();
+    Ok(answer.trim_end() == question.answer)
+}
+
+/// A table and a figure for every kind of question.
+fn show(records: &[Record], out: &Path) -> Result<()> {
+    for kind in [Kind::PhoneBook, Kind::Copy, Kind::ShuffledCopy] {
+        let mut lines: BTreeMap<&str, Vec<(f64, Estimate)>> = BTreeMap::new();
+        let head = ["model", kind.unit(), "right", "95 %", "state"].map(String::from);
+        let mut found = table::table(head.into_iter());
+        for record in records.iter().filter(|record| record.ask == kind.name()) {
+            let estimate = Estimate::of(&[record.right as f64 / record.strings as f64], record.strings);
+            lines.entry(&record.model).or_default().push((record.length as f64, estimate));
+            found.add_row([
+                record.model.clone(),
+                record.length.to_string(),
+                format!("{:.3}", estimate.mean),
+                format!("{:.3} – {:.3}", estimate.low, estimate.high),
+                table::bytes(record.state_bytes),
+            ]);
+        }
+        if lines.is_empty() {
+            continue;
+        }
+        println!("\n{}\n\n{}", kind.name(), table::to_the_right(found));
+        let lines = lines.into_iter().map(|(model, mut points)| {
+            points.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+            Line { model: model.into(), points }
+        });
+        let title = format!("{} in the context of a pretrained model", kind.name().replace('_', " "));
+        let labels = [kind.unit(), "answers without a mistake"];
+        draw(&out.join(format!("{}.svg", kind.name())), &title, labels, true, &lines.collect::<Vec<_>>())?;
+    }
+    println!("\nrecords and figures are in {}", out.display());
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.into(), source })
+}
+
+/// The sentences of this project's pages: text that no published model has seen.
+fn documentation() -> Result<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let pages = ["design.md", "choosing-a-mixer.md", "adding-a-mixer.md", "notation.md"];
+    let pages = pages.iter().map(|page| read(&folder.join(page))).collect::<Result<Vec<_>>>()?;
+    let mut code = false;
+    let prose = |line: &&str| {
+        code ^= line.starts_with("```");
+        !code && !line.starts_with(['`', '|', '#', '-'])
+    };
+    Ok(pages.iter().flat_map(|page| page.lines()).filter(prose).collect::<Vec<_>>().join(" "))
+}

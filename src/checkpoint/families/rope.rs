@@ -1,0 +1,69 @@
+//! Rotary embeddings as `config.json` has them: in `rope_parameters`, or, before version 5 of Transformers, in keys of
+//! their own and in `rope_scaling`.
+
+use serde_json::json;
+
+use crate::Result;
+use crate::checkpoint::settings::Settings;
+use crate::ops::{Rope, RopeScaling};
+
+/// The older keys of base and turned part, and the turned part where neither says it.
+pub(super) struct Names {
+    pub base: &'static str,
+    pub fraction: &'static str,
+    pub default_fraction: f64,
+}
+
+pub(super) fn rope(settings: &Settings, names: Names) -> Result<Rope> {
+    let parameters = settings.object("rope_parameters")?;
+    let base = parameters.or("rope_theta", settings.or(names.base, 10_000.0)?)?;
+    let fraction =
+        parameters.or("partial_rotary_factor", settings.or(names.fraction, names.default_fraction)?)?;
+    let older = settings.object("rope_scaling")?;
+    let scaling = scaling(settings, if older.values().is_empty() { &parameters } else { &older })?;
+    Ok(Rope { base, fraction, scaling, ..Rope::default() })
+}
+
+fn scaling(settings: &Settings, of: &Settings) -> Result<Option<RopeScaling>> {
+    let kind: String = of.or("rope_type", of.or("type", "default".into())?)?;
+    let context =
+        || of.size_or("original_max_position_embeddings", settings.size("max_position_embeddings")?);
+    Ok(Some(match kind.as_str() {
+        "default" => return Ok(None),
+        "linear" => RopeScaling::Linear { factor: of.required("factor")? },
+        "llama3" => RopeScaling::Llama3 {
+            factor: of.required("factor")?,
+            low_freq_factor: of.required("low_freq_factor")?,
+            high_freq_factor: of.required("high_freq_factor")?,
+            original_max_position_embeddings: context()?,
+        },
+        "yarn" => {
+            of.only("truncate", &[json!(true)])?;
+            RopeScaling::Yarn {
+                factor: of.required("factor")?,
+                beta_fast: of.or("beta_fast", 32.0)?,
+                beta_slow: of.or("beta_slow", 1.0)?,
+                attention_factor: attention_factor(of)?,
+                original_max_position_embeddings: context()?,
+            }
+        }
+        _ => {
+            let supported = ["default", "linear", "llama3", "yarn"].map(|kind| json!(kind));
+            return Err(of.unsupported(
+                if of.values().contains_key("rope_type") { "rope_type" } else { "type" },
+                &supported,
+            ));
+        }
+    }))
+}
+
+/// DeepSeek's two factors for one.
+fn attention_factor(of: &Settings) -> Result<Option<f64>> {
+    let (one, all) = (of.or("mscale", 0.0)?, of.or("mscale_all_dim", 0.0)?);
+    let explicit: Option<f64> = of.optional("attention_factor")?;
+    if explicit.is_some() || one == 0.0 || all == 0.0 {
+        return Ok(explicit);
+    }
+    let growth = of.required::<f64>("factor")?.max(1.0).ln() / 10.0;
+    Ok(Some((one * growth + 1.0) / (all * growth + 1.0)))
+}

@@ -1,0 +1,88 @@
+//! Text to tokens and back, as a published model was trained on it.
+
+use std::path::{Path, PathBuf};
+
+use crate::{Error, Result};
+
+/// The tokenizer in a published model's folder: `tokenizer.json`, read by Hugging Face's `tokenizers`.
+#[derive(Clone, Debug)]
+pub struct Tokenizer {
+    /// The tokenizer itself.
+    pub inner: tokenizers::Tokenizer,
+    path: PathBuf,
+}
+
+impl Tokenizer {
+    /// Reads `tokenizer.json` in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] if it is missing, damaged or of a kind that `tokenizers` does not know.
+    pub fn load(folder: impl AsRef<Path>) -> Result<Self> {
+        let path = folder.as_ref().join("tokenizer.json");
+        match tokenizers::Tokenizer::from_file(&path) {
+            Ok(inner) => Ok(Self { inner, path }),
+            Err(problem) => Err(Error::file(path, problem)),
+        }
+    }
+
+    /// The tokens of a text, with those that the model expects around every text.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] if the tokenizer cannot read it.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let encoding = self.inner.encode(text, true);
+        Ok(encoding.map_err(|problem| Error::file(&self.path, problem))?.get_ids().to_vec())
+    }
+
+    /// The text of tokens, without special ones.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] if the tokenizer cannot write it.
+    pub fn decode(&self, tokens: &[u32]) -> Result<String> {
+        self.inner.decode(tokens, true).map_err(|problem| Error::file(&self.path, problem))
+    }
+
+    /// The token of this name.
+    pub fn token(&self, name: &str) -> Option<u32> {
+        self.inner.token_to_id(name)
+    }
+
+    /// The text of one token after another.
+    pub fn stream(&self) -> TextStream<'_> {
+        TextStream { tokenizer: self, tokens: Vec::new(), told: 0 }
+    }
+}
+
+/// Text that comes token by token. A character may take several tokens, and is told when it is whole.
+#[derive(Clone, Debug)]
+pub struct TextStream<'a> {
+    tokenizer: &'a Tokenizer,
+    /// From the last token that was told whole.
+    tokens: Vec<u32>,
+    /// Bytes of their text that have been told.
+    told: usize,
+}
+
+impl TextStream<'_> {
+    /// The text that this token adds; empty in the middle of a character.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Tokenizer::decode`].
+    pub fn push(&mut self, token: u32) -> Result<String> {
+        self.tokens.push(token);
+        let text = self.tokenizer.decode(&self.tokens)?;
+        // Half a character decodes to the replacement character.
+        if text.ends_with('\u{fffd}') || text.len() < self.told {
+            return Ok(String::new());
+        }
+        let new = text[self.told..].to_string();
+        // The last token stays: whether a word begins with a space is seen beside the word before.
+        self.tokens = vec![token];
+        self.told = self.tokenizer.decode(&self.tokens)?.len();
+        Ok(new)
+    }
+}

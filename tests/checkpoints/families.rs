@@ -1,0 +1,141 @@
+//! Logits, decoding, padded batches and hidden vectors of one small model of every family, against Transformers.
+
+use burn::tensor::{Device, Int, Tensor};
+use burn_sequence::checkpoint::{self, Checkpoint};
+use burn_sequence::generation::Decoder;
+use safetensors::SafeTensors;
+
+use crate::folder::{deviation, expected, published, tensor};
+
+/// Of the largest entry; f32 against f64. What is found is in `docs/checkpoints.md`.
+const TOLERANCE: f64 = 1e-5;
+
+const MODELS: [&str; 13] = [
+    "gpt_neox",
+    "gpt_neox_sequential",
+    "llama",
+    "llama_tied",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "mamba",
+    "mamba2",
+    "mamba2_tied",
+    "bamba",
+    "state_spaces_mamba",
+    "state_spaces_mamba2",
+];
+
+/// Tokens of the shorter row of the padded batch.
+const SHORT: usize = 6;
+
+fn load(name: &str) -> Checkpoint {
+    checkpoint::load(published(name), &Device::default()).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+#[test]
+fn say_what_transformers_says() {
+    println!("| model | keys | one pass | decoded | padded | hidden |");
+    for name in MODELS {
+        let Checkpoint { model, ignored, .. } = load(name);
+        let expected = expected(name);
+        let tokens = tensor::<2>(&expected["tokens"]).int();
+        let [batch, seq] = tokens.dims();
+
+        let (logits, _) = model.forward(tokens.clone(), None, None);
+        let pass = deviation(logits, &expected["logits"]);
+
+        let mut state = model.init_state(batch, &model.device());
+        let mut logits = Vec::new();
+        for place in 0..seq {
+            let (next, after) = model.step(tokens.clone().narrow(1, place, 1).squeeze_dim(1), state);
+            logits.push(next.unsqueeze_dim(1));
+            state = after;
+        }
+        let decoded = deviation(Tensor::<3>::cat(logits, 1), &expected["decoded"]);
+
+        let rows: Vec<u32> = tokens.clone().into_data().iter::<u32>().collect();
+        let prompts = [rows[..seq].to_vec(), rows[seq..seq + SHORT].to_vec()];
+        let padded = Decoder::new(&model).prefill(&prompts).expect("tokens of the vocabulary");
+        let padded = deviation(padded, &expected["padded"]);
+
+        let hidden = hidden(&model, tokens);
+        let hidden = hidden.into_iter().enumerate();
+        let hidden = hidden.map(|(place, hidden)| deviation(hidden, &expected[&format!("hidden.{place}")]));
+        let hidden = hidden.fold(0.0, f64::max);
+
+        let keys = keys(name) - ignored.len();
+        println!("| {name} | {keys} | {pass:.1e} | {decoded:.1e} | {padded:.1e} | {hidden:.1e} |");
+        for found in [pass, decoded, padded, hidden] {
+            assert!(found <= TOLERANCE, "{name}: {found:e}");
+        }
+    }
+}
+
+/// Before every layer, and after the last norm.
+fn hidden(model: &burn_sequence::models::LanguageModel, tokens: Tensor<2, Int>) -> Vec<Tensor<3>> {
+    let mut x = model.embedding.forward(tokens);
+    let mut hidden = Vec::new();
+    for block in model.backbone.layers() {
+        hidden.push(x.clone());
+        x = block.forward(x, None, None).0;
+    }
+    hidden.push(model.backbone.norm.forward(x));
+    hidden
+}
+
+/// Tensors in the files of a model.
+fn keys(name: &str) -> usize {
+    tensors(&published(name)).len()
+}
+
+/// Key, shape and 32-bit numbers of every tensor of a folder.
+fn tensors(folder: &std::path::Path) -> Vec<(String, Vec<usize>, Vec<u8>)> {
+    let mut tensors = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("a file").path();
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a plain name");
+        if !name.starts_with("model") || !name.ends_with(".safetensors") {
+            continue;
+        }
+        let bytes = std::fs::read(&path).expect("a file");
+        let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
+        tensors.extend(file.iter().map(|(key, view)| {
+            let data = match view.dtype() {
+                safetensors::Dtype::F32 => view.data().to_vec(),
+                safetensors::Dtype::F16 => {
+                    widened(view.data(), |half| burn::tensor::f16::from_le_bytes(half).to_f32())
+                }
+                _ => widened(view.data(), |half| burn::tensor::bf16::from_le_bytes(half).to_f32()),
+            };
+            (key.to_string(), view.shape().to_vec(), data)
+        }));
+    }
+    tensors.sort();
+    tensors
+}
+
+fn widened(bytes: &[u8], number: impl Fn([u8; 2]) -> f32) -> Vec<u8> {
+    bytes.as_chunks().0.iter().flat_map(|half| number(*half).to_le_bytes()).collect()
+}
+
+#[test]
+fn are_written_back_bit_for_bit() {
+    for name in MODELS {
+        let published = load(name);
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        published.save(folder.path()).expect("a folder to write to");
+        let mut before = tensors(&self::published(name));
+        before.retain(|(key, _, _)| !published.ignored.contains(key));
+        assert_eq!(tensors(folder.path()), before, "{name}");
+
+        let again = checkpoint::load(folder.path(), &Device::default()).expect("what was just written");
+        assert_eq!(again.config, published.config, "{name}");
+        assert_eq!(again.family(), published.family(), "{name}");
+    }
+}
+
+#[test]
+fn stop_tokens_are_those_of_the_config() {
+    assert_eq!(load("llama").stop_tokens(), [2]);
+}

@@ -1,0 +1,58 @@
+//! Text to tokens and back.
+
+use burn_sequence::checkpoint::Tokenizer;
+use proptest::prelude::*;
+use serde_json::json;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+
+use crate::folder::published;
+
+/// A tokenizer whose tokens are bytes.
+fn bytes() -> Tokenizer {
+    let mut characters: Vec<char> = ByteLevel::alphabet().into_iter().collect();
+    characters.sort_unstable();
+    let vocab: serde_json::Map<_, _> =
+        characters.iter().enumerate().map(|(id, character)| (character.to_string(), json!(id))).collect();
+    let level =
+        json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false });
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": level, "post_processor": null, "decoder": level,
+        "model": { "type": "BPE", "vocab": vocab, "merges": [] },
+    });
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("tokenizer.json"), tokenizer.to_string()).expect("room for a file");
+    Tokenizer::load(folder.path()).expect("a tokenizer")
+}
+
+#[test]
+fn a_character_is_told_when_it_is_whole() {
+    let tokenizer = bytes();
+    let tokens = tokenizer.encode("aé!").unwrap();
+    assert_eq!(tokens.len(), 4);
+    let mut stream = tokenizer.stream();
+    let told: Vec<String> = tokens.iter().map(|&token| stream.push(token).unwrap()).collect();
+    assert_eq!(told, ["a", "", "é", "!"]);
+}
+
+proptest! {
+    #[test]
+    fn what_is_told_is_the_text(text in "[a-z éλ漢🦀]{0,12}") {
+        let tokenizer = bytes();
+        let tokens = tokenizer.encode(&text).unwrap();
+        prop_assert_eq!(tokenizer.decode(&tokens).unwrap(), text.clone());
+        let mut stream = tokenizer.stream();
+        let told: String = tokens.iter().map(|&token| stream.push(token).unwrap()).collect();
+        prop_assert_eq!(told, text);
+    }
+}
+
+#[test]
+fn a_published_tokenizer() {
+    let tokenizer = Tokenizer::load(published("llama_tied")).unwrap();
+    assert_eq!(tokenizer.encode("ab 0").unwrap(), [5, 6, 4, 31]);
+    assert_eq!(tokenizer.decode(&[1, 5, 6, 4, 31, 2]).unwrap(), "ab 0");
+    assert_eq!(tokenizer.token("</s>"), Some(2));
+    let error = Tokenizer::load(published("llama")).unwrap_err().to_string();
+    assert!(error.contains("llama/tokenizer.json"), "{error}");
+}
