@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use super::gemm::Layout;
-use super::vectorised::{Work, dot, vectorised};
+use super::lanes::dot;
+use super::vectorised::{Work, vectorised};
 use crate::kernels::host::Array;
 use crate::kernels::real::Real;
 

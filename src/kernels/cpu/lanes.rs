@@ -97,13 +97,20 @@ pub(crate) fn fnma<F: Real, const FMA: bool>(x: &Lanes<F>, y: &Lanes<F>, z: &Lan
     rest
 }
 
-/// The inner product of equally long slices, in an order that depends on their length alone.
+/// The inner product of equally long slices, in an order that depends on their length alone. Two sums take turns, so that
+/// neither waits for itself.
 #[inline(always)]
 pub(crate) fn dot<F: Real, const FMA: bool>(x: &[F], y: &[F]) -> F {
     let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
-    let mut sums = times(&load(x_rest), &load(y_rest));
-    for (x, y) in xs.iter().zip(ys) {
-        sums = fma::<F, FMA>(x, y, &sums);
+    let mut even = times(&load(x_rest), &load(y_rest));
+    let mut odd = [F::zero(); LANES];
+    let ((x_pairs, x_last), (y_pairs, y_last)) = (xs.as_chunks::<2>(), ys.as_chunks::<2>());
+    for ([x_even, x_odd], [y_even, y_odd]) in x_pairs.iter().zip(y_pairs) {
+        even = fma::<F, FMA>(x_even, y_even, &even);
+        odd = fma::<F, FMA>(x_odd, y_odd, &odd);
     }
-    sum(&sums)
+    if let ([x], [y]) = (x_last, y_last) {
+        even = fma::<F, FMA>(x, y, &even);
+    }
+    sum(&plus(&even, &odd))
 }

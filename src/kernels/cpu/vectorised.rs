@@ -29,22 +29,6 @@ pub(crate) fn vectorised<W: Work>(work: W) -> W::Output {
     }
 }
 
-/// `x·y` within a [`Work`]: partial sums keep the chains short, and their order fixed.
-#[inline(always)]
-pub(crate) fn dot<F: Real, const FMA: bool>(x: &[F], y: &[F]) -> F {
-    let mut sums = [F::zero(); 32];
-    let (xs, ys) = (x.chunks_exact(32), y.chunks_exact(32));
-    for ((sum, &x), &y) in sums.iter_mut().zip(xs.remainder()).zip(ys.remainder()) {
-        *sum = x * y;
-    }
-    for (x, y) in xs.zip(ys) {
-        for l in 0..32 {
-            sums[l] = F::fma::<FMA>(x[l], y[l], sums[l]);
-        }
-    }
-    reduce(sums, |x, y| x + y)
-}
-
 /// All of them to one, by halves.
 #[inline(always)]
 pub(crate) fn reduce<F: Real>(mut parts: [F; 32], f: impl Fn(F, F) -> F) -> F {

@@ -3,8 +3,9 @@ use rayon::prelude::*;
 use super::view::{View, exponentials};
 use super::{Attention, KEYS, QUERIES, Shape, SharedMut, Transposed, blocks, from};
 use crate::kernels::cpu::gemm::{Layout, gemm};
+use crate::kernels::cpu::lanes::dot;
 use crate::kernels::cpu::shared::zeros;
-use crate::kernels::cpu::vectorised::{Work, dot, vectorised};
+use crate::kernels::cpu::vectorised::{Work, vectorised};
 use crate::kernels::host::Array;
 use crate::kernels::real::Real;
 

@@ -1,6 +1,7 @@
 use super::view::{View, exponentials, greatest};
 use super::{Layout, Shape, SharedMut};
-use crate::kernels::cpu::vectorised::{Work, dot};
+use crate::kernels::cpu::lanes::dot;
+use crate::kernels::cpu::vectorised::Work;
 use crate::kernels::host::Array;
 use crate::kernels::real::Real;
 

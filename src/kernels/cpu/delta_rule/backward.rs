@@ -4,9 +4,10 @@ use super::forward::ScaleRows;
 use super::{Chunk, Place, below, layouts, subtract_rows};
 use crate::kernels::cpu::chunks::{Chunks, Fade, Shape, Within};
 use crate::kernels::cpu::gemm::gemm;
+use crate::kernels::cpu::lanes::dot;
 use crate::kernels::cpu::shared::SharedMut;
 use crate::kernels::cpu::shared::zeros;
-use crate::kernels::cpu::vectorised::{Work, dot, vectorised};
+use crate::kernels::cpu::vectorised::{Work, vectorised};
 use crate::kernels::host::Array;
 use crate::kernels::real::Real;
 

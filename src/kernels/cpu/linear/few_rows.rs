@@ -5,7 +5,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::kernels::cpu::gemm::Layout;
-use crate::kernels::cpu::vectorised::{Work, dot, vectorised};
+use crate::kernels::cpu::lanes::dot;
+use crate::kernels::cpu::vectorised::{Work, vectorised};
 use crate::kernels::real::Real;
 
 /// Weights of a parallel task, at least: 128 KiB of f32, some microseconds of memory's time.

@@ -22,7 +22,7 @@ pub(crate) struct Linear {
 }
 
 /// Up to so many rows the weights are read once for all of them, at the speed of memory.
-const FEW_ROWS: usize = 8;
+const FEW_ROWS: usize = 32;
 
 /// Elements of a parallel task that adds or sums.
 const CHUNK: usize = 1 << 14;

@@ -3,8 +3,9 @@ use rayon::prelude::*;
 use super::rows::{Dot, Scale, Unscale};
 use super::{Fade, Layout, Place, ScalarDecay, Scratch, SharedMut, Tasks, gemm, vectorised};
 use crate::kernels::cpu::chunks::Within;
+use crate::kernels::cpu::lanes::dot;
 use crate::kernels::cpu::shared::zeros;
-use crate::kernels::cpu::vectorised::{Work, dot};
+use crate::kernels::cpu::vectorised::Work;
 use crate::kernels::host::Array;
 use crate::kernels::real::Real;
 

@@ -1,7 +1,8 @@
 //! What is done to the rows of a chunk between its matrix products.
 
 use super::super::gemm::Layout;
-use super::super::vectorised::{Work, dot};
+use super::super::lanes::dot;
+use super::super::vectorised::Work;
 use crate::kernels::real::Real;
 
 /// Rows of `x`, each times its factor, one after the other.
