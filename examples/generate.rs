@@ -73,7 +73,7 @@ fn generate(flags: &Flags) -> Result<()> {
     let began = Instant::now();
     let tokenizer = Tokenizer::load(&flags.model)?;
     let published = checkpoint::load(&flags.model, &device)?;
-    let stop_tokens = published.stop_tokens();
+    let stop_tokens = published.stop_tokens.clone();
     let model = match flags.weights {
         Weights::F32 => published.model,
         Weights::Int8 => published.model.quantize(),
@@ -113,12 +113,18 @@ fn generate(flags: &Flags) -> Result<()> {
     })?;
     let took = began.elapsed();
     problem.map_or(Ok(()), Err)?;
-    if alone {
-        println!();
-    } else {
+    for row in &mut rows {
+        let held_back = row.finish()?;
+        if alone {
+            println!("{held_back}");
+        }
+    }
+    if !alone {
         flags.prompts.iter().zip(&rows).for_each(|(prompt, row)| println!("{prompt}\n{}\n", row.text.trim()));
     }
-    report(&model, &prompts, &generated, first.unwrap_or(took), took);
+    // Guessing ahead, one text waits for another before it is read.
+    let first = first.filter(|_| alone || flags.speculate == 0);
+    report(&model, &prompts, &generated, first, took);
     Ok(())
 }
 
@@ -127,7 +133,7 @@ fn report(
     model: &LanguageModel,
     prompts: &[Vec<u32>],
     generated: &[Generated],
-    first: Duration,
+    first: Option<Duration>,
     took: Duration,
 ) {
     let read: usize = prompts.iter().map(Vec::len).sum();
@@ -135,10 +141,16 @@ fn report(
     let longest = prompts.iter().zip(generated).map(|(prompt, row)| prompt.len() + row.tokens.len()).max();
     let peak =
         peak_memory().map_or(String::new(), |bytes| format!("; {:.0} MiB at most", bytes / 1_048_576.0));
+    let speed = match first {
+        Some(first) => format!(
+            "{read} tokens read, {:.1} a second; {written} written, {:.1} a second",
+            read as f64 / first.as_secs_f64(),
+            written.saturating_sub(generated.len()) as f64 / (took - first).as_secs_f64().max(1e-9),
+        ),
+        None => format!("{read} tokens read and {written} written in {:.2} s", took.as_secs_f64()),
+    };
     eprintln!(
-        "{read} tokens read, {:.1} a second; {written} written, {:.1} a second; a state of {} tokens has {} bytes{peak}",
-        read as f64 / first.as_secs_f64(),
-        written.saturating_sub(generated.len()) as f64 / (took - first).as_secs_f64().max(1e-9),
+        "{speed}; a state of {} tokens has {} bytes{peak}",
         longest.unwrap_or(0),
         longest.map_or(0, |len| model.state_bytes(len)),
     );
@@ -157,11 +169,21 @@ struct Text<'a> {
     text: String,
     /// Bytes that were told.
     told: usize,
+    /// At a stop.
+    ended: bool,
 }
 
 impl<'a> Text<'a> {
     fn new(tokenizer: &'a Tokenizer) -> Self {
-        Self { stream: tokenizer.stream(), text: String::new(), told: 0 }
+        Self { stream: tokenizer.stream(), text: String::new(), told: 0, ended: false }
+    }
+
+    /// What was held back, in case more came.
+    fn finish(&mut self) -> Result<String> {
+        if !self.ended {
+            self.text += &self.stream.clone().finish()?;
+        }
+        Ok(self.text[self.told.min(self.text.len())..].to_string())
     }
 
     /// What can be told after this token: not yet what may be the beginning of a stop, and nothing from a stop on.
@@ -175,6 +197,7 @@ impl<'a> Text<'a> {
         });
         if stop.is_some() {
             self.text.truncate(end);
+            self.ended = true;
         }
         let new = self.text.get(self.told..end).unwrap_or_default().to_string();
         self.told = self.told.max(end);

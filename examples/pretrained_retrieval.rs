@@ -142,7 +142,7 @@ fn says(
     let room = tokenizer.encode(&question.answer)?.len() + 8;
     let options = GenerateOptions::default()
         .with_max_tokens(room)
-        .with_stop_tokens(published.stop_tokens())
+        .with_stop_tokens(published.stop_tokens.clone())
         .with_speculate(8);
     let mut stream = tokenizer.stream();
     let mut said = String::new();

@@ -23,10 +23,11 @@
 //!
 //! Files are mapped into memory, one `model.safetensors` or several under an index, in 16, 32 or 64 bits; parameters are
 //! 32 bits wide. Every key is accounted for: a tensor that is missing, has another shape, or has no place in the model is
-//! an error, and so is every option of `config.json` that the layers do not have. Nothing half-loaded is returned.
+//! an error, and so are values in `config.json` that the layers do not have. Nothing half-loaded is returned.
 
 mod families;
 mod problem;
+mod python_json;
 mod settings;
 mod table;
 #[cfg(feature = "tokenizers")]
@@ -42,7 +43,7 @@ use safetensors::tensor::TensorView;
 use serde_json::{Map, Value};
 
 use crate::files::write_atomically;
-use crate::models::{LanguageModel, LanguageModelConfig};
+use crate::models::{Head, LanguageModel, LanguageModelConfig};
 use crate::{Error, Result};
 
 pub use problem::CheckpointProblem;
@@ -50,7 +51,7 @@ pub use problem::CheckpointProblem;
 pub use tokenizer::{TextStream, Tokenizer};
 
 use families::Family;
-use settings::Settings;
+use settings::{Limits, Settings};
 use transfer::{Collect, Fill};
 use weights::Weights;
 
@@ -66,6 +67,8 @@ pub struct Checkpoint {
     pub config: LanguageModelConfig,
     /// Tensors of the files that are no parameters of the model: buffers, and the head's copy of a tied embedding.
     pub ignored: Vec<String>,
+    /// Tokens that end a text, as `config.json` and `generation_config.json` say.
+    pub stop_tokens: Vec<u32>,
     family: &'static Family,
     settings: Map<String, Value>,
 }
@@ -83,10 +86,15 @@ pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Checkpoint> {
     let weights = Weights::open(folder)?;
     let settings = Settings::read(&folder.join(CONFIG), weights.limits())?;
     let family = families::of(&settings)?;
-    let config = (family.config)(&settings)?;
+    let mut config = (family.config)(&settings)?;
     config.check()?;
 
     let table = (family.table)(&config);
+    // Training may part what the configuration still calls one; as Transformers, the files are believed.
+    let embedding = &table.entry("embedding.weight").parts[0].0;
+    if config.head == Head::Tied && weights.differ(family.head, embedding) {
+        config.head = Head::Untied;
+    }
     let mut fill = Fill::new(&weights, &table);
     let model = config.blank(device).map(&mut fill);
     fill.result?;
@@ -98,7 +106,26 @@ pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Checkpoint> {
     if !unused.is_empty() {
         return Err(weights.error(0, CheckpointProblem::UnusedTensors(unused)));
     }
-    Ok(Checkpoint { model, config, ignored, family, settings: settings.values().clone() })
+    let stop_tokens = stop_tokens(folder, &settings, weights.limits())?;
+    Ok(Checkpoint { model, config, ignored, stop_tokens, family, settings: settings.values().clone() })
+}
+
+/// What `config.json` and, where there is one, `generation_config.json` call the end.
+fn stop_tokens(folder: &Path, settings: &Settings, limits: Limits) -> Result<Vec<u32>> {
+    let path = folder.join("generation_config.json");
+    let generation = path.is_file().then(|| Settings::read(&path, limits)).transpose()?;
+    let mut tokens = Vec::new();
+    for settings in generation.iter().chain([settings]) {
+        let token = |value: &Value| value.as_u64().and_then(|token| u32::try_from(token).ok());
+        match settings.values().get("eos_token_id") {
+            Some(Value::Array(several)) => tokens.extend(several.iter().filter_map(token)),
+            Some(one) => tokens.extend(token(one)),
+            None => {}
+        }
+    }
+    tokens.sort_unstable();
+    tokens.dedup();
+    Ok(tokens)
 }
 
 impl Checkpoint {
@@ -107,18 +134,8 @@ impl Checkpoint {
         self.family.name
     }
 
-    /// Tokens that end a text, as `config.json` says.
-    pub fn stop_tokens(&self) -> Vec<u32> {
-        let token = |value: &Value| value.as_u64().and_then(|token| u32::try_from(token).ok());
-        match self.settings.get("eos_token_id") {
-            Some(Value::Array(tokens)) => tokens.iter().filter_map(token).collect(),
-            Some(value) => token(value).into_iter().collect(),
-            None => Vec::new(),
-        }
-    }
-
     /// Writes the model to `folder` as it was published, with the parameters it has now, in 32 bits and one file:
-    /// Transformers loads it, and so does [`load`]. Each file is written under a temporary name first.
+    /// Transformers (or `mamba_ssm`, where it came from there) loads it, and so does [`load`]. Each file is written under a temporary name first.
     ///
     /// # Errors
     ///
@@ -151,12 +168,13 @@ impl Checkpoint {
         write_atomically(&path, &file)?;
 
         let mut settings = self.settings.clone();
+        settings.insert(self.family.tied.into(), (self.config.head == Head::Tied).into());
         for key in ["dtype", "torch_dtype"] {
             if let Some(dtype) = settings.get_mut(key) {
                 *dtype = "float32".into();
             }
         }
-        let json = serde_json::to_vec_pretty(&settings).expect("plain data");
-        write_atomically(&folder.join(CONFIG), &json)
+        let json = serde_json::to_string_pretty(&settings).expect("plain data");
+        write_atomically(&folder.join(CONFIG), python_json::from_json(&json).as_bytes())
     }
 }

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::problem::CheckpointProblem as Problem;
+use super::python_json;
 use crate::{Error, Result};
 
 /// The keys of a `config.json`, or of an object in it.
@@ -49,8 +50,10 @@ kinds! {
 impl Settings {
     /// Reads a file.
     pub fn read(path: &Path, limits: Limits) -> Result<Self> {
-        let json = std::fs::read(path).map_err(Error::io(path))?;
-        let values = serde_json::from_slice(&json).map_err(|problem| Error::file(path, problem))?;
+        let text = std::fs::read(path).map_err(Error::io(path))?;
+        let text = String::from_utf8(text).map_err(|problem| Error::file(path, problem))?;
+        let values = serde_json::from_str(&python_json::to_json(&text));
+        let values = values.map_err(|problem| Error::file(path, problem))?;
         Ok(Self { path: path.into(), within: String::new(), values, limits })
     }
 

@@ -52,7 +52,7 @@ impl Tokenizer {
 
     /// The text of one token after another.
     pub fn stream(&self) -> TextStream<'_> {
-        TextStream { tokenizer: self, tokens: Vec::new(), told: 0 }
+        TextStream { tokenizer: self, tokens: Vec::new(), told: 0, told_characters: 0 }
     }
 }
 
@@ -60,10 +60,13 @@ impl Tokenizer {
 #[derive(Clone, Debug)]
 pub struct TextStream<'a> {
     tokenizer: &'a Tokenizer,
-    /// From the last token that was told whole.
+    /// The tokens of what was told last, and those after them: whether a word begins with a space, or bytes make a
+    /// character, is seen beside those before.
     tokens: Vec<u32>,
-    /// Bytes of their text that have been told.
+    /// Of these, told.
     told: usize,
+    /// Characters of their text.
+    told_characters: usize,
 }
 
 impl TextStream<'_> {
@@ -76,13 +79,24 @@ impl TextStream<'_> {
         self.tokens.push(token);
         let text = self.tokenizer.decode(&self.tokens)?;
         // Half a character decodes to the replacement character.
-        if text.ends_with('\u{fffd}') || text.len() < self.told {
+        if text.ends_with('\u{fffd}') {
             return Ok(String::new());
         }
-        let new = text[self.told..].to_string();
-        // The last token stays: whether a word begins with a space is seen beside the word before.
-        self.tokens = vec![token];
-        self.told = self.tokenizer.decode(&self.tokens)?.len();
+        let new: String = text.chars().skip(self.told_characters).collect();
+        if !new.is_empty() {
+            self.tokens.drain(..self.told);
+            self.told = self.tokens.len();
+            self.told_characters = self.tokenizer.decode(&self.tokens)?.chars().count();
+        }
         Ok(new)
+    }
+
+    /// What was held back: the beginning of a character that did not come.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Tokenizer::decode`].
+    pub fn finish(self) -> Result<String> {
+        Ok(self.tokenizer.decode(&self.tokens)?.chars().skip(self.told_characters).collect())
     }
 }

@@ -29,16 +29,18 @@ impl<'a> Fill<'a> {
     /// The values of a parameter, in the model's order.
     fn values(&mut self, shape: &Shape) -> Result<Vec<f32>> {
         let entry = self.table.entry(&self.path.join("."));
-        let mut values = Vec::with_capacity(shape.num_elements());
-        for (key, rows) in &entry.parts {
+        let find = |(key, rows): &(String, Option<Rows>)| {
             let mut expected = entry.form.theirs(shape);
             if let Some(rows) = rows {
                 expected[0] = rows.total();
             }
-            let view = self.weights.tensor(key, &expected)?;
-            read(&view, *rows, &mut values);
-            self.used.insert(key.clone());
-        }
+            Ok((self.weights.tensor(key, &expected)?, *rows))
+        };
+        // All are there before there is room for them.
+        let views = entry.parts.iter().map(find).collect::<Result<Vec<_>>>()?;
+        let mut values = Vec::with_capacity(shape.num_elements());
+        views.iter().for_each(|(view, rows)| read(view, *rows, &mut values));
+        self.used.extend(entry.parts.iter().map(|(key, _)| key.clone()));
         assert_eq!(values.len(), shape.num_elements(), "checkpoint: rows of {}", self.path.join("."));
         Ok(entry.form.to_ours(values, shape))
     }

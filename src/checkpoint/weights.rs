@@ -1,6 +1,6 @@
 //! Safetensors files, mapped into memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -40,9 +40,10 @@ impl Weights {
     /// Maps `model.safetensors` of this folder, or all files that `model.safetensors.index.json` names.
     pub fn open(folder: &Path) -> Result<Self> {
         let mut weights = Self { files: Vec::new(), tensors: BTreeMap::new() };
-        let index = folder.join(INDEX);
-        if !index.is_file() {
-            weights.add(folder.join(SINGLE))?;
+        let (single, index) = (folder.join(SINGLE), folder.join(INDEX));
+        // As Transformers: one file goes before several.
+        if single.is_file() || !index.is_file() {
+            weights.add(single)?;
             return Ok(weights);
         }
         let json = std::fs::read(&index).map_err(Error::io(&index))?;
@@ -50,7 +51,7 @@ impl Weights {
         let map = json.get("weight_map").and_then(Value::as_object);
         let map =
             map.ok_or_else(|| Error::file(&index, "key \"weight_map\" is missing, expected an object"))?;
-        let mut names = BTreeMap::new();
+        let mut names = BTreeSet::new();
         for (key, file) in map {
             // A plain name: nothing outside the folder is read.
             let name = file.as_str().filter(|name| Path::new(name).file_name() == Some(name.as_ref()));
@@ -60,9 +61,12 @@ impl Weights {
                     format!("key \"weight_map.{key}\" is {file}, expected the name of a file beside it"),
                 )
             })?;
-            names.entry(name).or_insert(key);
+            names.insert(name);
         }
-        for name in names.keys() {
+        if names.is_empty() {
+            return Err(Error::file(&index, "key \"weight_map\" is empty, expected a file for every tensor"));
+        }
+        for name in names {
             weights.add(folder.join(name))?;
         }
         for (key, file) in map {
@@ -127,6 +131,15 @@ impl Weights {
             );
         }
         Ok(View { dtype: *dtype, shape, bytes: &self.files[*file].1[bytes.clone()] })
+    }
+
+    /// Whether both are there and hold other bytes.
+    pub fn differ(&self, key: &str, other: &str) -> bool {
+        let bytes = |key: &str| {
+            let place = self.tensors.get(key)?;
+            Some(&self.files[place.file].1[place.bytes.clone()])
+        };
+        bytes(key).zip(bytes(other)).is_some_and(|(one, other)| one != other)
     }
 
     /// An error about what all files together hold.

@@ -67,7 +67,9 @@ pub(super) fn speculate<M: SequenceMixer>(
     while row.finish.is_none() {
         // The last token of a text is never read, so what is drafted ends one earlier.
         let most = options.speculate.min(row.room(options).saturating_sub(1));
-        let guess = if reader.state.is_some() { draft(&row.tokens, most).to_vec() } else { Vec::new() };
+        // Wrong guesses leave tokens to be read again; a pass without a guess reads them for good.
+        let guesses = reader.state.is_some() && reader.unread.len() <= options.speculate;
+        let guess = if guesses { draft(&row.tokens, most).to_vec() } else { Vec::new() };
         let (logits, after) = reader.pass(&guess);
         let mut right = 0;
         for logits in &logits {

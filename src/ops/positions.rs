@@ -192,7 +192,7 @@ impl Position {
 
 impl Rope {
     fn turned(&self, head_dim: usize) -> usize {
-        (self.fraction * head_dim as f64).round() as usize
+        (self.fraction * head_dim as f64) as usize
     }
 
     /// Turns `x [batch, heads, seq, head_dim]`, whose tokens stand at `positions`: of one row for all rows, or

@@ -5,7 +5,7 @@ use burn_sequence::checkpoint::{self, Checkpoint};
 use burn_sequence::generation::Decoder;
 use safetensors::SafeTensors;
 
-use crate::folder::{deviation, expected, published, tensor};
+use crate::folder::{Copy, deviation, expected, published, tensor};
 
 /// Of the largest entry; f32 against f64. What is found is in `docs/checkpoints.md`.
 const TOLERANCE: f64 = 1e-5;
@@ -136,6 +136,26 @@ fn are_written_back_bit_for_bit() {
 }
 
 #[test]
+fn infinity_as_python_writes_it() {
+    let copy = Copy::of("mamba2");
+    let config = String::from_utf8(copy.bytes("config.json")).expect("text");
+    let (before, rest) = config
+        .split_once(
+            r#"{
+      "__float__""#,
+        )
+        .expect("as Transformers writes it now");
+    let (_, after) = rest.split_once('}').expect("the end of the object");
+    copy.write("config.json", format!("{before}Infinity{after}"));
+    let published = checkpoint::load(copy.path(), &Device::default()).expect("an infinite limit");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    published.save(folder.path()).expect("a folder to write to");
+    let written = std::fs::read_to_string(folder.path().join("config.json")).expect("just written");
+    assert!(written.contains("Infinity\n") && !written.contains("\"Infinity"), "{written}");
+    checkpoint::load(folder.path(), &Device::default()).expect("what was just written");
+}
+
+#[test]
 fn stop_tokens_are_those_of_the_config() {
-    assert_eq!(load("llama").stop_tokens(), [2]);
+    assert_eq!(load("llama").stop_tokens, [2]);
 }

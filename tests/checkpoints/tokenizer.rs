@@ -20,6 +20,10 @@ fn bytes() -> Tokenizer {
         "pre_tokenizer": level, "post_processor": null, "decoder": level,
         "model": { "type": "BPE", "vocab": vocab, "merges": [] },
     });
+    of(tokenizer)
+}
+
+fn of(tokenizer: serde_json::Value) -> Tokenizer {
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(folder.path().join("tokenizer.json"), tokenizer.to_string()).expect("room for a file");
     Tokenizer::load(folder.path()).expect("a tokenizer")
@@ -33,6 +37,40 @@ fn a_character_is_told_when_it_is_whole() {
     let mut stream = tokenizer.stream();
     let told: Vec<String> = tokens.iter().map(|&token| stream.push(token).unwrap()).collect();
     assert_eq!(told, ["a", "", "é", "!"]);
+}
+
+/// Bytes where there is no token for a character, as in Llama 2 and Mistral.
+fn byte_fallback() -> Tokenizer {
+    let mut vocab: serde_json::Map<_, _> =
+        (0..256).map(|byte| (format!("<0x{byte:02X}>"), json!(byte))).collect();
+    for (id, token) in ["a", "b", "\u{2581}"].into_iter().enumerate() {
+        vocab.insert(token.into(), json!(256 + id));
+    }
+    of(json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": null, "post_processor": null,
+        "decoder": { "type": "Sequence", "decoders": [
+            { "type": "Replace", "pattern": { "String": "\u{2581}" }, "content": " " },
+            { "type": "ByteFallback" }, { "type": "Fuse" },
+        ] },
+        "model": { "type": "BPE", "vocab": vocab, "merges": [], "byte_fallback": true },
+    }))
+}
+
+#[test]
+fn bytes_without_a_token_of_their_own() {
+    let tokenizer = byte_fallback();
+    let told = |tokens: &[u32]| {
+        let mut stream = tokenizer.stream();
+        let mut told: String = tokens.iter().map(|&token| stream.push(token).unwrap()).collect();
+        told += &stream.finish().unwrap();
+        told
+    };
+    let tokens = tokenizer.encode("éλ漢a🦀🦀b").unwrap();
+    assert_eq!(told(&tokens), "éλ漢a🦀🦀b");
+    // No character at all: nothing is right, and nothing breaks.
+    assert!(told(&[0x0A, 0xF0, 256]).ends_with('a'));
+    assert!(told(&[256, 0xC3]).starts_with('a'));
 }
 
 proptest! {

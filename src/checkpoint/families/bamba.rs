@@ -19,6 +19,7 @@ pub(super) const FAMILY: Family = Family {
     config,
     table,
     head: "lm_head.weight",
+    tied: "tie_word_embeddings",
     buffers: &[".rotary_emb.inv_freq"],
 };
 
@@ -32,14 +33,15 @@ fn config(settings: &Settings) -> Result<LanguageModelConfig> {
     let epsilon = settings.or("rms_norm_eps", 1e-5)?;
 
     let n_heads = settings.size("num_attention_heads")?;
-    let names = Names { base: "rope_theta", fraction: "partial_rotary_factor", default_fraction: 0.5 };
+    let names = Names { base: "rope_theta", fraction: None, default_fraction: 0.5 };
     let attention = AttentionConfig::new(d_model)
         .with_n_heads(n_heads)
         .with_n_kv_heads(Some(settings.size("num_key_value_heads")?))
         .with_position(Position::Rope(rope(settings, names)?))
         .with_bias(settings.or("attention_bias", false)?);
 
-    let expand = settings.area("mamba_expand", d_model, 2)?;
+    let layers = settings.layers("num_hidden_layers")?;
+    let expand = settings.area("mamba_expand", d_model.saturating_mul(layers), 2)?;
     let d_inner = expand * d_model;
     let heads = settings.size("mamba_n_heads")?;
     let head_dim = match settings.values().get("mamba_d_head") {
@@ -65,7 +67,7 @@ fn config(settings: &Settings) -> Result<LanguageModelConfig> {
     };
     let backbone = BackboneConfig {
         d_model,
-        layers: (0..settings.layers("num_hidden_layers")?).map(layer).collect(),
+        layers: (0..layers).map(layer).collect(),
         norm: NormConfig::Rms,
         norm_epsilon: epsilon,
     };

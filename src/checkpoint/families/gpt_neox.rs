@@ -20,13 +20,14 @@ pub(super) const FAMILY: Family = Family {
     config,
     table,
     head: "embed_out.weight",
+    tied: "tie_word_embeddings",
     buffers: &[".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq"],
 };
 
 fn config(settings: &Settings) -> Result<LanguageModelConfig> {
     settings.only("hidden_act", &[json!("gelu")])?;
     let d_model = settings.size("hidden_size")?;
-    let names = Names { base: "rotary_emb_base", fraction: "rotary_pct", default_fraction: 0.25 };
+    let names = Names { base: "rotary_emb_base", fraction: Some("rotary_pct"), default_fraction: 0.25 };
     let attention = AttentionConfig::new(d_model)
         .with_n_heads(settings.size("num_attention_heads")?)
         .with_position(Position::Rope(rope(settings, names)?))

@@ -19,6 +19,7 @@ pub(super) const FAMILY: Family = Family {
     config,
     table,
     head: "lm_head.weight",
+    tied: "tie_word_embeddings",
     buffers: &[".rotary_emb.inv_freq"],
 };
 
@@ -32,12 +33,13 @@ fn config(settings: &Settings) -> Result<LanguageModelConfig> {
         "llama" => settings.size_or("num_key_value_heads", n_heads)?,
         _ => settings.size("num_key_value_heads")?,
     };
-    let head_dim = match settings.optional("head_dim")? {
+    let head_dim = match settings.optional::<usize>("head_dim")? {
         None if model_type == "qwen3" => Some(128),
-        head_dim => head_dim,
+        None => None,
+        Some(head_dim) => Some(settings.area("head_dim", n_heads, head_dim)?),
     };
     let epsilon = settings.or("rms_norm_eps", 1e-6)?;
-    let names = Names { base: "rope_theta", fraction: "partial_rotary_factor", default_fraction: 1.0 };
+    let names = Names { base: "rope_theta", fraction: Some("partial_rotary_factor"), default_fraction: 1.0 };
     let attention = AttentionConfig::new(d_model)
         .with_n_heads(n_heads)
         .with_n_kv_heads(Some(n_kv_heads))
@@ -70,11 +72,14 @@ fn windows(settings: &Settings, model_type: &str) -> Result<Vec<Option<usize>>> 
         "mistral" if !settings.values().contains_key("sliding_window") => Some(4096),
         "mistral" => settings.optional("sliding_window")?,
         "qwen2" | "qwen3" if settings.or("use_sliding_window", false)? => {
-            settings.optional("sliding_window")?
+            Some(settings.size_or("sliding_window", 4096)?)
         }
         _ => None,
     };
-    let types: Option<Vec<String>> = settings.optional("layer_types")?;
+    let types: Option<Vec<String>> = match model_type {
+        "mistral" | "llama" => None,
+        _ => settings.optional("layer_types")?,
+    };
     let Some(types) = types else {
         let first = if model_type == "mistral" { 0 } else { settings.or("max_window_layers", 28)? };
         return Ok((0..layers).map(|layer| window.filter(|_| layer >= first)).collect());

@@ -15,6 +15,7 @@ pub(super) const FAMILY: Family = Family {
     config,
     table: |config| table(config, "backbone.embeddings"),
     head: "lm_head.weight",
+    tied: "tie_word_embeddings",
     buffers: &[],
 };
 
@@ -23,24 +24,31 @@ fn config(settings: &Settings) -> Result<LanguageModelConfig> {
     settings.only("use_bias", &[json!(false)])?;
     settings.only("use_conv_bias", &[json!(true)])?;
     let d_model = settings.size("hidden_size")?;
-    let expand = settings.area("expand", d_model, 2)?;
+    let layers = settings.layers("num_hidden_layers")?;
+    let expand = settings.area("expand", d_model.saturating_mul(layers), 2)?;
+    let rows = (expand * d_model).saturating_mul(layers);
     let mamba = MambaConfig::new(d_model)
         .with_expand(expand)
-        .with_d_state(settings.area("state_size", expand * d_model, 16)?)
-        .with_d_conv(settings.area("conv_kernel", expand * d_model, 4)?)
-        .with_dt_rank(match settings.values().get("time_step_rank") {
-            Some(rank) if rank == "auto" => None,
-            _ => settings.optional("time_step_rank")?,
-        });
+        .with_d_state(settings.area("state_size", rows, 16)?)
+        .with_d_conv(settings.area("conv_kernel", rows, 4)?)
+        .with_dt_rank(dt_rank(settings, "time_step_rank")?);
     settings.only("intermediate_size", &[json!(mamba.d_inner())])?;
     let backbone = BackboneConfig {
         d_model,
-        layers: vec![LayerConfig::Block(BlockConfig::new(mamba)); settings.layers("num_hidden_layers")?],
+        layers: vec![LayerConfig::Block(BlockConfig::new(mamba)); layers],
         norm: NormConfig::Rms,
         norm_epsilon: settings.or("layer_norm_epsilon", 1e-5)?,
     };
     let head = head(settings, "tie_word_embeddings", true)?;
     Ok(LanguageModelConfig::new(settings.size("vocab_size")?, backbone).with_head(head))
+}
+
+/// The rank of the projection to Δ; `None`: the default, which files call "auto".
+pub(super) fn dt_rank(settings: &Settings, key: &str) -> Result<Option<usize>> {
+    match settings.values().get(key) {
+        Some(rank) if rank == "auto" => Ok(None),
+        _ => settings.optional(key),
+    }
 }
 
 /// Mamba and Mamba-2 call their tensors alike, and so do Transformers and `mamba_ssm`, all but the embedding.

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Family, head, mamba};
 use crate::Result;
+use crate::checkpoint::python_json::MARK;
 use crate::checkpoint::settings::Settings;
 use crate::layers::Mamba2Config;
 use crate::models::{BackboneConfig, BlockConfig, LanguageModelConfig, LayerConfig, NormConfig};
@@ -14,6 +15,7 @@ pub(super) const FAMILY: Family = Family {
     config,
     table: |config| mamba::table(config, "backbone.embeddings"),
     head: "lm_head.weight",
+    tied: "tie_word_embeddings",
     buffers: &[],
 };
 
@@ -24,7 +26,8 @@ fn config(settings: &Settings) -> Result<LanguageModelConfig> {
     settings.only("time_step_limit", &unlimited())?;
     let d_model = settings.size("hidden_size")?;
     let epsilon = settings.or("layer_norm_epsilon", 1e-5)?;
-    let expand = settings.area("expand", d_model, 2)?;
+    let layers = settings.layers("num_hidden_layers")?;
+    let expand = settings.area("expand", d_model.saturating_mul(layers), 2)?;
     let mamba2 = Mamba2Config::new(d_model)
         .with_expand(expand)
         .with_d_state(settings.area("state_size", expand * d_model, 128)?)
@@ -35,7 +38,7 @@ fn config(settings: &Settings) -> Result<LanguageModelConfig> {
     settings.only("num_heads", &[json!(mamba2.n_heads())])?;
     let backbone = BackboneConfig {
         d_model,
-        layers: vec![LayerConfig::Block(BlockConfig::new(mamba2)); settings.layers("num_hidden_layers")?],
+        layers: vec![LayerConfig::Block(BlockConfig::new(mamba2)); layers],
         norm: NormConfig::Rms,
         norm_epsilon: epsilon,
     };
@@ -45,5 +48,5 @@ fn config(settings: &Settings) -> Result<LanguageModelConfig> {
 
 /// Ways to write that Δ may be anything from 0 to infinity, which JSON has no number for.
 pub(super) fn unlimited() -> [Value; 3] {
-    [json!([0.0, "Infinity"]), json!([0.0, {"__float__": "Infinity"}]), json!([0.0, f64::MAX])]
+    [json!([0.0, {"__float__": "Infinity"}]), json!([0.0, format!("{MARK}Infinity")]), json!([0.0, f64::MAX])]
 }

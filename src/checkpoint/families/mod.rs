@@ -25,7 +25,9 @@ pub(super) struct Family {
     /// Where its parameters are.
     pub table: fn(&LanguageModelConfig) -> Table,
     /// The key of the head, which files of tied models may have too.
-    head: &'static str,
+    pub head: &'static str,
+    /// The key of `config.json` that says whether the head is the embedding.
+    pub tied: &'static str,
     /// Ends of keys that are no parameters.
     buffers: &'static [&'static str],
 }

@@ -10,24 +10,36 @@ use crate::ops::{Rope, RopeScaling};
 /// The older keys of base and turned part, and the turned part where neither says it.
 pub(super) struct Names {
     pub base: &'static str,
-    pub fraction: &'static str,
+    pub fraction: Option<&'static str>,
     pub default_fraction: f64,
 }
 
 pub(super) fn rope(settings: &Settings, names: Names) -> Result<Rope> {
-    let parameters = settings.object("rope_parameters")?;
-    let base = parameters.or("rope_theta", settings.or(names.base, 10_000.0)?)?;
-    let fraction =
-        parameters.or("partial_rotary_factor", settings.or(names.fraction, names.default_fraction)?)?;
     let older = settings.object("rope_scaling")?;
-    let scaling = scaling(settings, if older.values().is_empty() { &parameters } else { &older })?;
+    let parameters = if older.values().is_empty() { settings.object("rope_parameters")? } else { older };
+    // Other angles for other kinds of layers.
+    for kind in ["full_attention", "sliding_attention"] {
+        parameters.only(kind, &[])?;
+    }
+    let base = parameters.or("rope_theta", settings.or(names.base, 10_000.0)?)?;
+    let fraction = match names.fraction {
+        Some(key) => settings.or(key, names.default_fraction)?,
+        None => names.default_fraction,
+    };
+    let fraction = parameters.or("partial_rotary_factor", fraction)?;
+    let scaling = scaling(settings, &parameters)?;
     Ok(Rope { base, fraction, scaling, ..Rope::default() })
 }
 
 fn scaling(settings: &Settings, of: &Settings) -> Result<Option<RopeScaling>> {
     let kind: String = of.or("rope_type", of.or("type", "default".into())?)?;
-    let context =
-        || of.size_or("original_max_position_embeddings", settings.size("max_position_embeddings")?);
+    let context = || {
+        let key = "original_max_position_embeddings";
+        match settings.optional(key)? {
+            Some(context) => Ok(context),
+            None => of.size_or(key, settings.size("max_position_embeddings")?),
+        }
+    };
     Ok(Some(match kind.as_str() {
         "default" => return Ok(None),
         "linear" => RopeScaling::Linear { factor: of.required("factor")? },

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Family, head, mamba};
+use super::{Family, head, mamba, mamba2};
 use crate::Result;
 use crate::checkpoint::settings::Settings;
 use crate::layers::{Mamba2Config, MambaConfig, MixerConfig};
@@ -14,6 +14,7 @@ pub(super) const FAMILY: Family = Family {
     config,
     table: |config| mamba::table(config, "backbone.embedding"),
     head: "lm_head.weight",
+    tied: "tie_embeddings",
     buffers: &[],
 };
 
@@ -27,29 +28,28 @@ fn config(settings: &Settings) -> Result<LanguageModelConfig> {
     {
         ssm.only(key, &[json!(value)])?;
     }
-    let expand = ssm.area("expand", d_model, 2)?;
-    let d_inner = expand * d_model;
+    ssm.only("dt_limit", &mamba2::unlimited())?;
+    let layers = settings.layers("n_layer")?;
+    let expand = ssm.area("expand", d_model.saturating_mul(layers), 2)?;
+    let rows = (expand * d_model).saturating_mul(layers);
     let mixer: MixerConfig = match ssm.or("layer", "Mamba1".to_string())?.as_str() {
         "Mamba2" => Mamba2Config::new(d_model)
-            .with_d_state(ssm.area("d_state", d_inner, 128)?)
-            .with_d_conv(ssm.area("d_conv", d_inner, 4)?)
+            .with_d_state(ssm.area("d_state", rows, 128)?)
+            .with_d_conv(ssm.area("d_conv", rows, 4)?)
             .with_expand(expand)
             .with_head_dim(ssm.size_or("headdim", 64)?)
             .with_n_groups(ssm.size_or("ngroups", 1)?)
             .into(),
         _ => MambaConfig::new(d_model)
-            .with_d_state(ssm.area("d_state", d_inner, 16)?)
-            .with_d_conv(ssm.area("d_conv", d_inner, 4)?)
+            .with_d_state(ssm.area("d_state", rows, 16)?)
+            .with_d_conv(ssm.area("d_conv", rows, 4)?)
             .with_expand(expand)
-            .with_dt_rank(match ssm.values().get("dt_rank") {
-                Some(rank) if rank == "auto" => None,
-                _ => ssm.optional("dt_rank")?,
-            })
+            .with_dt_rank(mamba::dt_rank(&ssm, "dt_rank")?)
             .into(),
     };
     let backbone = BackboneConfig {
         d_model,
-        layers: vec![LayerConfig::Block(BlockConfig::new(mixer)); settings.layers("n_layer")?],
+        layers: vec![LayerConfig::Block(BlockConfig::new(mixer)); layers],
         norm: if settings.or("rms_norm", true)? { NormConfig::Rms } else { NormConfig::Layer },
         norm_epsilon: 1e-5,
     };
