@@ -3,6 +3,7 @@
 use burn::tensor::{Device, Int, Tensor};
 use burn_sequence::checkpoint::{self, Checkpoint};
 use burn_sequence::generation::Decoder;
+use burn_sequence::models::Head;
 use safetensors::SafeTensors;
 
 use crate::folder::{Copy, deviation, expected, published, tensor};
@@ -153,6 +154,35 @@ fn infinity_as_python_writes_it() {
     let written = std::fs::read_to_string(folder.path().join("config.json")).expect("just written");
     assert!(written.contains("Infinity\n") && !written.contains("\"Infinity"), "{written}");
     checkpoint::load(folder.path(), &Device::default()).expect("what was just written");
+}
+
+#[test]
+fn a_head_that_is_the_embedding_no_more() {
+    let copy = Copy::of("state_spaces_mamba");
+    let mut file = copy.bytes("model.safetensors");
+    let last = file.len() - 1;
+    // The head, in a file whose keys are in order.
+    assert_eq!(load("state_spaces_mamba").ignored, ["lm_head.weight"]);
+    file[last] ^= 1;
+    copy.write("model.safetensors", file);
+    let published = checkpoint::load(copy.path(), &Device::default()).expect("a head of its own");
+    assert_eq!(published.config.head, Head::Untied);
+    assert!(published.ignored.is_empty());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    published.save(folder.path()).expect("a folder to write to");
+    let again = checkpoint::load(folder.path(), &Device::default()).expect("what was just written");
+    assert_eq!(again.config, published.config);
+}
+
+#[test]
+fn one_file_goes_before_several() {
+    let copy = Copy::of("qwen2");
+    let mut published = checkpoint::load(copy.path(), &Device::default()).expect("four files");
+    published.model.embedding.weight = published.model.embedding.weight.map(|weight| weight * 2.0);
+    published.save(copy.path()).expect("the same folder");
+    let again = checkpoint::load(copy.path(), &Device::default()).expect("what was just written");
+    let weight = |of: &Checkpoint| of.model.embedding.weight.val().into_data();
+    weight(&again).assert_eq(&weight(&published), true);
 }
 
 #[test]
