@@ -1,5 +1,5 @@
 //! Published models: a folder of Hugging Face's, `config.json` and safetensors, as a
-//! [`LanguageModel`](crate::models::LanguageModel), and back.
+//! [`LanguageModel`], and back.
 //!
 //! ```no_run
 //! use burn::tensor::Device;
