@@ -87,6 +87,8 @@ pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Checkpoint> {
     let settings = Settings::read(&folder.join(CONFIG), weights.limits())?;
     let family = families::of(&settings)?;
     let mut config = (family.config)(&settings)?;
+    let (tied, by_default) = family.tied;
+    config.head = if settings.or(tied, by_default)? { Head::Tied } else { Head::Untied };
     config.check()?;
 
     let table = (family.table)(&config);
@@ -135,7 +137,8 @@ impl Checkpoint {
     }
 
     /// Writes the model to `folder` as it was published, with the parameters it has now, in 32 bits and one file:
-    /// Transformers (or `mamba_ssm`, where it came from there) loads it, and so does [`load`]. Each file is written under a temporary name first.
+    /// Transformers (or `mamba_ssm`, where it came from there) loads it, and so does [`load`]. Each file is written under a
+    /// temporary name first.
     ///
     /// # Errors
     ///
@@ -168,7 +171,7 @@ impl Checkpoint {
         write_atomically(&path, &file)?;
 
         let mut settings = self.settings.clone();
-        settings.insert(self.family.tied.into(), (self.config.head == Head::Tied).into());
+        settings.insert(self.family.tied.0.into(), (self.config.head == Head::Tied).into());
         for key in ["dtype", "torch_dtype"] {
             if let Some(dtype) = settings.get_mut(key) {
                 *dtype = "float32".into();

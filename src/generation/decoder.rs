@@ -95,7 +95,7 @@ fn in_row(row: usize) -> impl Fn(Error) -> Error {
     }
 }
 
-fn ints(values: &[u32], device: &Device) -> Tensor<1, Int> {
+pub(super) fn ints(values: &[u32], device: &Device) -> Tensor<1, Int> {
     let values: Vec<i32> = values.iter().map(|&value| value as i32).collect();
     let len = values.len();
     Tensor::from_data(TensorData::new(values, [len]), device)

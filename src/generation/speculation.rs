@@ -1,7 +1,6 @@
 //! Several tokens a pass, where the text repeats itself.
 
-use burn::tensor::{Int, Tensor, TensorData};
-
+use super::decoder::ints;
 use super::generate::{Row, read_rows};
 use super::options::GenerateOptions;
 use crate::Result;
@@ -38,10 +37,9 @@ struct Reader<'a, M: SequenceMixer> {
 impl<M: SequenceMixer> Reader<'_, M> {
     /// The logits after the unread tokens, and after every token of `draft` that follows them; the state after all.
     fn pass(&mut self, draft: &[u32]) -> (Vec<Vec<f32>>, ModelState<M>) {
-        let device = self.model.device();
-        let tokens: Vec<i32> = self.unread.iter().chain(draft).map(|&token| token as i32).collect();
+        let tokens = [&self.unread, draft].concat();
         let len = tokens.len();
-        let tokens = Tensor::<1, Int>::from_data(TensorData::new(tokens, [len]), &device);
+        let tokens = ints(&tokens, &self.model.device());
         // Without a draft the state is not needed again, and caches grow in place.
         let state = if draft.is_empty() { self.state.take() } else { self.state.clone() };
         let (logits, state) = match state {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::rope::{Names, rope};
-use super::{Family, head, llama, mamba, mamba2};
+use super::{Family, llama, mamba, mamba2};
 use crate::Result;
 use crate::checkpoint::settings::Settings;
 use crate::checkpoint::table::{Form, Table};
@@ -19,7 +19,7 @@ pub(super) const FAMILY: Family = Family {
     config,
     table,
     head: "lm_head.weight",
-    tied: "tie_word_embeddings",
+    tied: ("tie_word_embeddings", false),
     buffers: &[".rotary_emb.inv_freq"],
 };
 
@@ -71,8 +71,7 @@ fn config(settings: &Settings) -> Result<LanguageModelConfig> {
         norm: NormConfig::Rms,
         norm_epsilon: epsilon,
     };
-    let head = head(settings, "tie_word_embeddings", false)?;
-    Ok(LanguageModelConfig::new(settings.size("vocab_size")?, backbone).with_head(head))
+    Ok(LanguageModelConfig::new(settings.size("vocab_size")?, backbone))
 }
 
 fn table(config: &LanguageModelConfig) -> Table {

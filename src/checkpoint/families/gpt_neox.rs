@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
+use super::Family;
 use super::rope::{Names, rope};
-use super::{Family, head};
 use crate::Result;
 use crate::checkpoint::settings::Settings;
 use crate::checkpoint::table::{Form, Rows, Table};
@@ -20,7 +20,7 @@ pub(super) const FAMILY: Family = Family {
     config,
     table,
     head: "embed_out.weight",
-    tied: "tie_word_embeddings",
+    tied: ("tie_word_embeddings", false),
     buffers: &[".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq"],
 };
 
@@ -44,8 +44,7 @@ fn config(settings: &Settings) -> Result<LanguageModelConfig> {
         norm: NormConfig::Layer,
         norm_epsilon: settings.or("layer_norm_eps", 1e-5)?,
     };
-    let head = head(settings, "tie_word_embeddings", false)?;
-    Ok(LanguageModelConfig::new(settings.size("vocab_size")?, backbone).with_head(head))
+    Ok(LanguageModelConfig::new(settings.size("vocab_size")?, backbone))
 }
 
 fn table(config: &LanguageModelConfig) -> Table {

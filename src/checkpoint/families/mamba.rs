@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Family, head};
+use super::Family;
 use crate::Result;
 use crate::checkpoint::settings::Settings;
 use crate::checkpoint::table::{Form, Table};
@@ -15,7 +15,7 @@ pub(super) const FAMILY: Family = Family {
     config,
     table: |config| table(config, "backbone.embeddings"),
     head: "lm_head.weight",
-    tied: "tie_word_embeddings",
+    tied: ("tie_word_embeddings", true),
     buffers: &[],
 };
 
@@ -39,8 +39,7 @@ fn config(settings: &Settings) -> Result<LanguageModelConfig> {
         norm: NormConfig::Rms,
         norm_epsilon: settings.or("layer_norm_epsilon", 1e-5)?,
     };
-    let head = head(settings, "tie_word_embeddings", true)?;
-    Ok(LanguageModelConfig::new(settings.size("vocab_size")?, backbone).with_head(head))
+    Ok(LanguageModelConfig::new(settings.size("vocab_size")?, backbone))
 }
 
 /// The rank of the projection to Δ; `None`: the default, which files call "auto".

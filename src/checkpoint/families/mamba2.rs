@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Family, head, mamba};
+use super::{Family, mamba};
 use crate::Result;
 use crate::checkpoint::python_json::MARK;
 use crate::checkpoint::settings::Settings;
@@ -15,7 +15,7 @@ pub(super) const FAMILY: Family = Family {
     config,
     table: |config| mamba::table(config, "backbone.embeddings"),
     head: "lm_head.weight",
-    tied: "tie_word_embeddings",
+    tied: ("tie_word_embeddings", false),
     buffers: &[],
 };
 
@@ -42,8 +42,7 @@ fn config(settings: &Settings) -> Result<LanguageModelConfig> {
         norm: NormConfig::Rms,
         norm_epsilon: epsilon,
     };
-    let head = head(settings, "tie_word_embeddings", false)?;
-    Ok(LanguageModelConfig::new(settings.size("vocab_size")?, backbone).with_head(head))
+    Ok(LanguageModelConfig::new(settings.size("vocab_size")?, backbone))
 }
 
 /// Ways to write that Δ may be anything from 0 to infinity, which JSON has no number for.

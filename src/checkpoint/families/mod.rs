@@ -20,14 +20,14 @@ pub(super) struct Family {
     pub name: &'static str,
     /// What `model_type` is; empty: it is missing.
     model_types: &'static [&'static str],
-    /// The model that a `config.json` describes.
+    /// The model that a `config.json` describes, but for its head.
     pub config: fn(&Settings) -> Result<LanguageModelConfig>,
     /// Where its parameters are.
     pub table: fn(&LanguageModelConfig) -> Table,
     /// The key of the head, which files of tied models may have too.
     pub head: &'static str,
-    /// The key of `config.json` that says whether the head is the embedding.
-    pub tied: &'static str,
+    /// The key of `config.json` that says whether the head is the embedding, and what holds without it.
+    pub tied: (&'static str, bool),
     /// Ends of keys that are no parameters.
     buffers: &'static [&'static str],
 }
@@ -61,9 +61,4 @@ impl Family {
         let tied = config.head == Head::Tied && key == self.head;
         tied || self.buffers.iter().any(|end| key.ends_with(end))
     }
-}
-
-/// The head, from the key that says whether it is the embedding.
-fn head(settings: &Settings, key: &str, default: bool) -> Result<Head> {
-    Ok(if settings.or(key, default)? { Head::Tied } else { Head::Untied })
 }

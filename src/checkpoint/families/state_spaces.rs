@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Family, head, mamba, mamba2};
+use super::{Family, mamba, mamba2};
 use crate::Result;
 use crate::checkpoint::settings::Settings;
 use crate::layers::{Mamba2Config, MambaConfig, MixerConfig};
@@ -14,7 +14,7 @@ pub(super) const FAMILY: Family = Family {
     config,
     table: |config| mamba::table(config, "backbone.embedding"),
     head: "lm_head.weight",
-    tied: "tie_embeddings",
+    tied: ("tie_embeddings", true),
     buffers: &[],
 };
 
@@ -55,6 +55,5 @@ fn config(settings: &Settings) -> Result<LanguageModelConfig> {
     };
     let multiple = settings.size_or("pad_vocab_size_multiple", 8)?;
     let vocab_size = settings.size("vocab_size")?.next_multiple_of(multiple);
-    let head = head(settings, "tie_embeddings", true)?;
-    Ok(LanguageModelConfig::new(vocab_size, backbone).with_head(head))
+    Ok(LanguageModelConfig::new(vocab_size, backbone))
 }
