@@ -54,7 +54,7 @@ fn main() -> std::process::ExitCode {
 
 fn copying(Flags { options, preset }: &Flags) -> Result<()> {
     let paper = *preset == Preset::Paper;
-    let trained = options.train_len(if paper { 5..=50 } else { 5..=16 });
+    let trained = options.train_len(if paper { 5..=50 } else { 5..=16 }, 1..=100_000)?;
     let longest = *trained.end();
     let tested: [&[usize]; 2] = match preset {
         Preset::Laptop => [&[16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 320], &[16, 24, 32, 64]],

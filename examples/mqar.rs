@@ -43,7 +43,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn mqar(options: &Options) -> Result<()> {
-    let trained = options.train_len(4..=16);
+    let trained = options.train_len(4..=16, 1..=16)?;
     let most = *trained.end();
     let task: Arc<dyn Task> = Arc::new(Mqar::new(trained, 64, 256));
     let title = format!("Recall of many pairs, trained up to {most}");

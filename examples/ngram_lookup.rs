@@ -27,7 +27,7 @@ fn main() -> std::process::ExitCode {
 const N: usize = 3;
 
 fn ngram_lookup(options: &Options) -> Result<()> {
-    let trained = options.train_len(2 * N..=30);
+    let trained = options.train_len(2 * N..=30, 2 * N..=100_000)?;
     let arm = |name, key, title: &str| {
         let task: Arc<dyn Task> = Arc::new(NgramLookup::new(trained.clone(), N, N, key));
         let lengths = options.test_len([&[30, 40, 50, 60, 80, 100], &[30, 60, 100]]);

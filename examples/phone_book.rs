@@ -14,24 +14,20 @@ mod common;
 use std::sync::Arc;
 
 use burn_sequence::Result;
-use burn_sequence::tasks::{PhoneBook, Task};
+use burn_sequence::tasks::Task;
 use common::cli::Options;
 use common::experiment::{Arm, Experiment, Probe};
 use common::models::{CONTENDERS, Contender};
-use fake::locales::{Data, EN};
+use common::people;
 
 fn main() -> std::process::ExitCode {
     common::run(phone_book)
 }
 
 fn phone_book(options: &Options) -> Result<()> {
-    let trained = options.train_len(3..=5);
+    let trained = options.train_len(3..=5, 3..=100_000)?;
     let most = *trained.end();
-    let plain = |names: &'static [&'static str]| -> Vec<&'static str> {
-        names.iter().copied().filter(|name| name.chars().all(|c| c.is_ascii_alphabetic())).collect()
-    };
-    let (first, last) = (plain(EN::NAME_FIRST_NAME), plain(EN::NAME_LAST_NAME));
-    let task: Arc<dyn Task> = Arc::new(PhoneBook::new(trained, &first, &last)?);
+    let task: Arc<dyn Task> = Arc::new(people::phone_book(trained)?);
     let entries = options.test_len([&[3, 5, 7, 10, 15, 20], &[3, 5, 10]]);
     let title = format!("The phone book, trained up to {most} entries");
     let mut probe = Probe::by_length(&task, &entries, title, "entries of the book");

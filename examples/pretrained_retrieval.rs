@@ -16,14 +16,14 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use burn_sequence::Result;
 use burn_sequence::checkpoint::{self, Checkpoint, Tokenizer};
 use burn_sequence::generation::GenerateOptions;
-use burn_sequence::{Error, Result};
 use clap::Parser;
 use common::plots::{Line, draw};
 use common::records::Records;
 use common::statistics::Estimate;
-use common::{device, progress, table};
+use common::{device, progress, table, text};
 use questions::{Kind, Question, Source};
 use serde::{Deserialize, Serialize};
 
@@ -79,7 +79,7 @@ fn main() -> std::process::ExitCode {
 fn pretrained_retrieval(flags: &Flags) -> Result<()> {
     let mut records: Records<Record> = Records::open(&flags.out.join("results.jsonl"))?;
     if !flags.plot {
-        let text = flags.text.as_deref().map_or_else(documentation, read)?;
+        let text = flags.text.as_deref().map_or_else(text::documentation, text::read)?;
         flags.models.iter().try_for_each(|folder| ask(folder, flags, &text, &mut records))?;
     }
     show(&records.records, &flags.out)
@@ -194,21 +194,4 @@ fn show(records: &[Record], out: &Path) -> Result<()> {
     }
     println!("\nrecords and figures are in {}", out.display());
     Ok(())
-}
-
-fn read(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.into(), source })
-}
-
-/// The sentences of this project's pages: text that no published model has seen.
-fn documentation() -> Result<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-    let pages = ["design.md", "choosing-a-mixer.md", "adding-a-mixer.md", "notation.md"];
-    let pages = pages.iter().map(|page| read(&folder.join(page))).collect::<Result<Vec<_>>>()?;
-    let mut code = false;
-    let prose = |line: &&str| {
-        code ^= line.starts_with("```");
-        !code && !line.starts_with(['`', '|', '#', '-'])
-    };
-    Ok(pages.iter().flat_map(|page| page.lines()).filter(prose).collect::<Vec<_>>().join(" "))
 }

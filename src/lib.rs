@@ -39,9 +39,10 @@
 //! | module | what is there |
 //! |---|---|
 //! | [`scorecard`] | what an architecture can do, at a glance |
+//! | `learner` | the same models under burn-train (feature `learner`) |
 //! | [`training`] | [`fit`](training::fit): fresh examples at every step, AdamW, runs that resume |
-//! | [`evaluation`] | strings and characters right, by length |
-//! | [`tasks`] | seeded synthetic tasks: copying, n-gram lookup, duplicated n-grams, associative recall, selective copying, induction, flip-flop, the phone book; packing; batches |
+//! | [`evaluation`] | strings and characters right, by length; perplexity |
+//! | [`tasks`] | seeded synthetic tasks: copying, n-gram lookup, duplicated n-grams, associative recall, selective copying, induction, flip-flop, the phone book, real text; packing; batches |
 //! | [`theory`] | a transformer that copies by construction; what a state of so many bits can copy at best |
 //! | [`checkpoint`] | published models: Hugging Face's folders, loaded and saved |
 //! | [`generation`] | [`generate`](models::LanguageModel::generate), [`Decoder`](generation::Decoder), [`Sampler`](generation::Sampler) |
@@ -56,7 +57,8 @@
 //! # Features
 //!
 //! `flex` and `autodiff` are on by default. `ndarray`, `wgpu`, `vulkan`, `webgpu`, `metal`, `cuda` and `rocm` add
-//! Burn's other backends; the environment variable `BURN_DEVICE` names the one that `Device::default()` is.
+//! Burn's other backends; the environment variable `BURN_DEVICE` names the one that `Device::default()` is. `tokenizers` reads
+//! the tokenizers of published models, `learner` trains by burn-train.
 //! Without `autodiff` there are no gradients, and no `training`, `scorecard` and `testing`.
 #![warn(missing_docs)]
 #![recursion_limit = "256"]
@@ -70,6 +72,8 @@ mod files;
 pub mod generation;
 mod kernels;
 pub mod layers;
+#[cfg(feature = "learner")]
+pub mod learner;
 pub mod models;
 pub mod ops;
 #[cfg(feature = "autodiff")]

@@ -22,12 +22,16 @@ fn model() -> LanguageModel {
 }
 
 fn model_of_seed(seed: u64) -> LanguageModel {
+    draw(PATTERN, 16, seed)
+}
+
+fn draw(pattern: &str, d_model: usize, seed: u64) -> LanguageModel {
     // Tests run side by side, and the device has one generator.
     static INITIALISING: Mutex<()> = Mutex::new(());
     let _alone = INITIALISING.lock().unwrap();
     let device = Device::default();
     device.seed(seed);
-    let config: LanguageModelConfig = LanguageModelConfig::parse(PATTERN, 16, vocabulary::SIZE).unwrap();
+    let config: LanguageModelConfig = LanguageModelConfig::parse(pattern, d_model, vocabulary::SIZE).unwrap();
     config.init(&device.autodiff())
 }
 
@@ -168,14 +172,11 @@ fn accuracy_is_that_of_greedy_decoding() {
 /// What weights of 8 bits cost; with `--nocapture` the figures are printed.
 #[test]
 fn a_quantized_copier_copies_as_well() {
-    let device = Device::default();
-    device.seed(0);
     let pattern =
         "2*(attention(n_heads=4, position=hard_alibi(windows=[1, 2, 3])) + mlp), mamba2(head_dim=16)";
-    let config: LanguageModelConfig = LanguageModelConfig::parse(pattern, 64, vocabulary::SIZE).unwrap();
     let training = TrainingConfig::new(400).with_batch_size(16).with_context_len(48).with_learning_rate(3e-3);
     let task = Copying::new(2..=8);
-    let model = fit(config.init(&device.autodiff()), &task, &training, &mut Silent).unwrap().model.valid();
+    let model = fit(draw(pattern, 64, 0), &task, &training, &mut Silent).unwrap().model.valid();
     let quantized = model.clone().quantize();
     for length in [4, 8] {
         let [exact, rounded] = [&model, &quantized].map(|model| accuracy(model, &task, length, 512, 1));

@@ -95,8 +95,24 @@ impl Options {
     }
 
     /// Lengths trained on.
-    pub fn train_len(&self, default: RangeInclusive<usize>) -> RangeInclusive<usize> {
-        self.train_len.clone().unwrap_or(default)
+    ///
+    /// # Errors
+    ///
+    /// If they are not among those `possible`.
+    pub fn train_len(
+        &self,
+        default: RangeInclusive<usize>,
+        possible: RangeInclusive<usize>,
+    ) -> Result<RangeInclusive<usize>> {
+        let lengths = self.train_len.clone().unwrap_or(default);
+        if possible.contains(lengths.start()) && possible.contains(lengths.end()) {
+            return Ok(lengths);
+        }
+        let ([low, high], [least, most]) =
+            ([lengths.start(), lengths.end()], [possible.start(), possible.end()]);
+        Err(Error::Config(format!(
+            "--train-len {low}-{high}: this experiment has lengths from {least} to {most}"
+        )))
     }
 
     /// Lengths tested; the second of the defaults with `--quick`.

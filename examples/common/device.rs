@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use burn_sequence::{Error, Result};
 
-/// The device of this name; `None`: the one that `BURN_DEVICE` names, or the default backend's.
+/// The device of this name, such as `flex` or `cuda:1`; `None`: the one that `BURN_DEVICE` names, or the default backend's.
 ///
 /// # Errors
 ///
@@ -19,9 +19,18 @@ pub fn named(name: Option<&str>) -> Result<Device> {
         #[cfg(feature = "wgpu")]
         Some("wgpu") => Ok(Device::wgpu(Default::default())),
         #[cfg(feature = "cuda")]
-        Some("cuda") => Ok(Device::cuda(0)),
-        Some(name) => Err(Error::Config(format!(
-            "device {name:?} is not compiled in; add `--features {name}` to the command, or leave it out"
-        ))),
+        Some(name) if name == "cuda" || name.starts_with("cuda:") => match name.split_once(':') {
+            None => Ok(Device::cuda(0)),
+            Some((_, index)) => index
+                .parse()
+                .map(Device::cuda)
+                .map_err(|problem| Error::Config(format!("device {name:?}: {problem}"))),
+        },
+        Some(name) => {
+            let feature = name.split(':').next().unwrap_or(name);
+            Err(Error::Config(format!(
+                "device {name:?} is not compiled in; add `--features {feature}` to the command, or leave it out"
+            )))
+        }
     }
 }

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod device;
 pub mod experiment;
 pub mod models;
+pub mod people;
 pub mod plots;
 pub mod progress;
 pub mod records;
@@ -14,6 +15,7 @@ pub mod report;
 pub mod runs;
 pub mod statistics;
 pub mod table;
+pub mod text;
 
 use std::process::ExitCode;
 

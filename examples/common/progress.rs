@@ -22,6 +22,11 @@ pub fn catch_interrupts() {
     }
 }
 
+/// As Ctrl-C does.
+pub fn interrupt() {
+    INTERRUPTED.store(true, Ordering::SeqCst);
+}
+
 /// Whether Ctrl-C was pressed.
 pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
@@ -70,6 +75,11 @@ impl Progress {
         let bar = bars.add(ProgressBar::new(steps as u64)).with_style(style.expect("a valid template"));
         bar.set_prefix(title.to_string());
         Self { title: title.into(), bar, accuracy: 0.0, last_line: 0 }
+    }
+
+    /// What it is called.
+    pub fn title(&self) -> &str {
+        &self.title
     }
 
     /// Leaves the finished bar on the screen.

@@ -9,7 +9,7 @@ use super::cli::Options;
 use super::experiment::{Arm, Experiment, Metric, Probe};
 use super::plots::{Line, draw};
 use super::records::{CurveRecord, Record, Run};
-use super::runs::{Results, run};
+use super::runs::{Fit, Results, Trainer, run};
 use super::statistics::{Estimate, mean};
 use super::table;
 
@@ -21,7 +21,16 @@ impl Experiment {
     ///
     /// Whatever flags, training, the records or the figures say.
     pub fn run(&self, options: &Options) -> Result<Results> {
-        let mut results = run(self, options)?;
+        self.run_by(options, &Fit)
+    }
+
+    /// [`run`](Self::run), trained by another than [`fit`](burn_sequence::training::fit).
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_by(&self, options: &Options, trainer: &dyn Trainer) -> Result<Results> {
+        let mut results = run(self, options, trainer)?;
         let place = |run: &Run| self.contenders.iter().position(|contender| contender.name == run.model);
         // Runs end in any order.
         results.records.sort_by_key(|record| place(&record.run).unwrap_or(usize::MAX));

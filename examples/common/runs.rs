@@ -2,13 +2,14 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use burn::module::Module;
 use burn_sequence::evaluation::{accuracy, accuracy_through};
-use burn_sequence::layers::StateGrowth;
+use burn_sequence::layers::{Mixer, StateGrowth};
 use burn_sequence::models::{LanguageModel, LanguageModelConfig};
+use burn_sequence::tasks::Task;
 use burn_sequence::theory::{Quantised, quantise};
 use burn_sequence::training::{CurvePoint, Outcome, TrainingConfig, fit};
 use burn_sequence::{Error, Result};
@@ -29,6 +30,37 @@ pub struct Results {
     pub curves: Vec<CurveRecord>,
     /// Runs whose loss stopped being a number.
     pub diverged: Vec<Run>,
+}
+
+/// What trains a model: this crate's own loop, or another.
+pub trait Trainer: Sync {
+    /// Trains; a run that finds its state in its folder goes on from there.
+    ///
+    /// # Errors
+    ///
+    /// As [`fit`].
+    fn train(
+        &self,
+        model: LanguageModel,
+        task: &Arc<dyn Task>,
+        config: &TrainingConfig,
+        progress: &mut Progress,
+    ) -> Result<Outcome<Mixer>>;
+}
+
+/// [`fit`].
+pub struct Fit;
+
+impl Trainer for Fit {
+    fn train(
+        &self,
+        model: LanguageModel,
+        task: &Arc<dyn Task>,
+        config: &TrainingConfig,
+        progress: &mut Progress,
+    ) -> Result<Outcome<Mixer>> {
+        fit(model, &**task, config, progress)
+    }
 }
 
 /// Tokens that one point of a probe reads, at most: of long strings there are fewer.
@@ -72,7 +104,7 @@ impl Files {
 /// # Errors
 ///
 /// Whatever flags, training or the folder say; flags before anything is written.
-pub fn run(experiment: &Experiment, options: &Options) -> Result<Results> {
+pub fn run(experiment: &Experiment, options: &Options, trainer: &dyn Trainer) -> Result<Results> {
     let out = options.out(experiment.name);
     let earlier = Files::read(&out)?;
     if options.plot {
@@ -99,7 +131,7 @@ pub fn run(experiment: &Experiment, options: &Options) -> Result<Results> {
     let work = || -> Result<()> {
         while let Some((arm, run)) = queue.get(next.fetch_add(1, Ordering::SeqCst)).filter(|_| !interrupted())
         {
-            let outcome = train_and_ask(arm, run, &out, options, &bars, &earlier.records);
+            let outcome = train_and_ask(trainer, arm, run, &out, options, &bars, &earlier.records);
             let mut files = files.lock().expect("no run panics while it writes");
             match outcome {
                 Ok(None) => continue,
@@ -153,12 +185,10 @@ fn queue<'a>(
     Ok(queue)
 }
 
-/// Draws one string of everything that will be asked, so that a length that cannot be is known at once.
+/// Whether everything that will be asked can be, and everything trained on fits a row: known before anything is trained.
 fn check_lengths(arm: &Arm, options: &Options) -> Result<()> {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
-    for (_, point) in points(arm) {
-        point.task.example(point.length, &mut rng);
-    }
+    points(arm).try_for_each(|(_, point)| point.task.check(point.length))?;
     let longest = arm.task.example(*arm.task.lengths().end(), &mut rng).tokens.len();
     match options.context_len.unwrap_or(arm.context_len) {
         context_len if context_len < longest => Err(Error::Config(format!(
@@ -210,6 +240,7 @@ static INITIALISING: Mutex<()> = Mutex::new(());
 
 /// One run; `None` if it was interrupted, and so is not finished.
 fn train_and_ask(
+    trainer: &dyn Trainer,
     arm: &Arm,
     run: &Run,
     out: &Path,
@@ -238,7 +269,7 @@ fn train_and_ask(
         .with_evaluate_every((run.steps / 16).max(1))
         .with_folder(Some(folder));
     let mut progress = Progress::new(bars, &title(run, params), run.steps);
-    let outcome = fit(model, &*arm.task, &training, &mut progress)?;
+    let outcome = trainer.train(model, &arm.task, &training, &mut progress)?;
     progress.finish();
     if outcome.steps < run.steps {
         return Ok(None);
@@ -260,7 +291,7 @@ fn train_and_ask(
 fn ask(
     arm: &Arm,
     run: &Run,
-    outcome: &Outcome<burn_sequence::layers::Mixer>,
+    outcome: &Outcome<Mixer>,
     strings: usize,
     params: usize,
     earlier: &[Record],

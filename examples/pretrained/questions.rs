@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use burn_sequence::checkpoint::Tokenizer;
-use burn_sequence::tasks::{PhoneBook, Task};
+use burn_sequence::tasks::Task;
 use burn_sequence::{Error, Result};
 use clap::ValueEnum;
-use fake::locales::{Data, EN};
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
+
+use super::common::people;
 
 /// A kind of question.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +59,7 @@ pub struct Source<'a> {
 impl<'a> Source<'a> {
     /// Questions about this text, in this tokenizer's tokens, and about books of up to so many entries.
     pub fn new(tokenizer: &'a Tokenizer, text: &str) -> Result<Self> {
-        let plain = |names: &'static [&'static str]| -> Vec<&'static str> {
-            names.iter().copied().filter(|name| name.chars().all(|c| c.is_ascii_alphabetic())).collect()
-        };
-        let book = PhoneBook::new(3..=3, &plain(EN::NAME_FIRST_NAME), &plain(EN::NAME_LAST_NAME))?;
+        let book = people::phone_book(3..=3)?;
         // One line: a blank one ends a text.
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         Ok(Self { tokenizer, book: Arc::new(book), text: tokenizer.encode(&text)? })

@@ -19,6 +19,7 @@
 //! | `llama`, `mistral`, `qwen2`, `qwen3` | Llama and what is built like it: SmolLM2, Mistral, dense Qwen |
 //! | `mamba`, `mamba2` | Mamba and Mamba-2 in the layout of Transformers |
 //! | `bamba` | Bamba: Mamba-2 and attention, in turn |
+//! | `recurrent_gemma` | RecurrentGemma: the RG-LRU and attention within a window |
 //! | none, but `ssm_cfg` | Mamba and Mamba-2 in the layout of `mamba_ssm` (state-spaces) |
 //!
 //! Files are mapped into memory, one `model.safetensors` or several under an index, in 16, 32 or 64 bits; parameters are

@@ -13,6 +13,10 @@ pub(super) enum Form {
     Transposed,
     /// `[channels, 1, d_conv]`, in the model `[d_conv, channels]`.
     Conv,
+    /// One less than in the model: what a scale differs from 1 by.
+    LessOne,
+    /// `[n_heads, len / n_heads]`, in the model `[len]`.
+    Heads(usize),
 }
 
 /// Some rows of a tensor: `groups` times `len` of `group`, from row `from` of each.
@@ -97,6 +101,7 @@ impl Form {
         match (self, ours.as_slice()) {
             (Self::Transposed, [inputs, outputs]) => vec![*outputs, *inputs],
             (Self::Conv, [d_conv, channels]) => vec![*channels, 1, *d_conv],
+            (Self::Heads(n_heads), [len]) => vec![n_heads, len / n_heads],
             _ => ours,
         }
     }
@@ -104,7 +109,8 @@ impl Form {
     /// Values in the file's order to the model's, `shape`.
     pub fn to_ours(self, values: Vec<f32>, shape: &Shape) -> Vec<f32> {
         match self {
-            Self::Same => values,
+            Self::Same | Self::Heads(_) => values,
+            Self::LessOne => values.into_iter().map(|value| value + 1.0).collect(),
             Self::Transposed | Self::Conv => transposed(&values, [shape[1], shape[0]]),
         }
     }
@@ -112,7 +118,8 @@ impl Form {
     /// Values in the model's order, `shape`, to the file's.
     pub fn to_theirs(self, values: Vec<f32>, shape: &Shape) -> Vec<f32> {
         match self {
-            Self::Same => values,
+            Self::Same | Self::Heads(_) => values,
+            Self::LessOne => values.into_iter().map(|value| value - 1.0).collect(),
             Self::Transposed | Self::Conv => transposed(&values, [shape[0], shape[1]]),
         }
     }

@@ -1,9 +1,13 @@
-//! How well a model does a task: strings and characters right, by length.
+//! How well a model does a task: strings and characters right, by length; and how well it knows a text.
 
 mod answers;
+mod perplexity;
 mod pieces;
 
+#[cfg(feature = "autodiff")]
+pub(crate) use answers::answer_cross_entropy;
 pub use answers::answer_logits;
+pub use perplexity::perplexity;
 
 use burn::module::Module;
 use rand::SeedableRng;

@@ -11,7 +11,7 @@ use super::positions::seen_after;
 use super::state::{MixerState, StateMapper};
 use crate::ops::{
     DiagonalScanInputs, Gates, Implementation, Segments, apply_linear, causal_conv, diagonal_scan, gelu,
-    softplus,
+    gelu_tanh, softplus,
 };
 use crate::{Error, Result};
 
@@ -28,6 +28,9 @@ pub struct RgLruConfig {
     /// Taps of the convolution.
     #[config(default = 4)]
     pub d_conv: usize,
+    /// Whether the branch beside the recurrence has the tanh approximation of gelu, as RecurrentGemma's.
+    #[config(default = false)]
+    pub gelu_tanh: bool,
 }
 
 /// The recurrent block of Griffin and RecurrentGemma, around a real-gated linear recurrent unit.
@@ -38,8 +41,7 @@ pub struct RgLruConfig {
 /// output = (gelu(x W_y + b_y) ⊙ h) W_o + b_o
 /// ```
 ///
-/// At a document's first token there is no `√(1 − a²)`, as in the authors' code. RecurrentGemma's checkpoints were
-/// trained with the tanh approximation of gelu; here it is exact.
+/// At a document's first token there is no `√(1 − a²)`, as in the authors' code.
 ///
 /// The state is constant: the last `d_conv − 1` inputs of the convolution, and `h`.
 ///
@@ -199,6 +201,7 @@ impl RgLru {
 
     fn mix(&self, x: Tensor<3>, segments: Option<&Segments>, state: RgLruState) -> (Tensor<3>, RgLruState) {
         let [_, seq, _] = x.dims();
+        let gelu = if self.config.gelu_tanh { gelu_tanh } else { gelu };
         let y = gelu(apply_linear(&self.y_proj, x.clone()));
         let x = apply_linear(&self.x_proj, x);
         let bias = Some(self.conv_bias.val());

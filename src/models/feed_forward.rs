@@ -6,10 +6,10 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::ops::{apply_linear, gelu, silu};
+use crate::ops::{apply_linear, gelu, gelu_tanh, silu};
 use crate::{Error, Result};
 
-/// The kind of feed-forward; in the hybrid notation `mlp`, `mlp(d_hidden=512)`, `relu_mlp`, `swiglu`.
+/// The kind of feed-forward; in the hybrid notation `mlp`, `mlp(d_hidden=512)`, `relu_mlp`, `swiglu`, `geglu`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FeedForwardConfig {
@@ -20,6 +20,9 @@ pub enum FeedForwardConfig {
     /// `(silu(x W_g) ⊙ x W_u) W_d`, by default 8/3 times as wide as the model, rounded up to a multiple of 8
     /// (arXiv 2002.05202).
     Swiglu(HiddenWidth),
+    /// `(gelu_tanh(x W_g + b_g) ⊙ (x W_u + b_u)) W_d + b_d`, by default three times as wide as the model (Griffin,
+    /// arXiv 2402.19427, section 2.2).
+    Geglu(HiddenWidth),
 }
 
 /// The hidden width of a feed-forward.
@@ -39,8 +42,10 @@ pub enum FeedForward {
     Mlp(Mlp),
     /// One hidden layer, behind a ReLU.
     ReluMlp(Mlp),
-    /// A gated hidden layer.
-    Swiglu(Swiglu),
+    /// A hidden layer gated by a SiLU.
+    Swiglu(Glu),
+    /// A hidden layer gated by a GELU.
+    Geglu(Glu),
 }
 
 /// `a(x W_1 + b_1) W_2 + b_2`, a the GELU or the ReLU.
@@ -52,9 +57,9 @@ pub struct Mlp {
     pub down_proj: Linear,
 }
 
-/// `(silu(x W_g) ⊙ x W_u) W_d`.
+/// `(a(x W_g + b_g) ⊙ (x W_u + b_u)) W_d + b_d`, a the SiLU or the GELU; a SwiGLU has no biases.
 #[derive(Module, Debug)]
-pub struct Swiglu {
+pub struct Glu {
     /// `[d_model, d_hidden]`.
     pub gate_proj: Linear,
     /// `[d_model, d_hidden]`.
@@ -69,11 +74,12 @@ impl FeedForwardConfig {
         match self {
             Self::Mlp(width) | Self::ReluMlp(width) => width.d_hidden.unwrap_or(4 * d_model),
             Self::Swiglu(width) => width.d_hidden.unwrap_or((8 * d_model).div_ceil(3).next_multiple_of(8)),
+            Self::Geglu(width) => width.d_hidden.unwrap_or(3 * d_model),
         }
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        let (Self::Mlp(width) | Self::ReluMlp(width) | Self::Swiglu(width)) = self;
+        let (Self::Mlp(width) | Self::ReluMlp(width) | Self::Swiglu(width) | Self::Geglu(width)) = self;
         match width.d_hidden {
             Some(0) => Err(Error::Config("feed-forward: d_hidden must be at least 1, got 0".into())),
             _ => Ok(()),
@@ -92,14 +98,16 @@ impl FeedForwardConfig {
         };
         let mlp =
             || Mlp { up_proj: linear(d_model, d_hidden, true), down_proj: linear(d_hidden, d_model, true) };
+        let glu = |bias: bool| Glu {
+            gate_proj: linear(d_model, d_hidden, bias),
+            up_proj: linear(d_model, d_hidden, bias),
+            down_proj: linear(d_hidden, d_model, bias),
+        };
         match self {
             Self::Mlp(_) => FeedForward::Mlp(mlp()),
             Self::ReluMlp(_) => FeedForward::ReluMlp(mlp()),
-            Self::Swiglu(_) => FeedForward::Swiglu(Swiglu {
-                gate_proj: linear(d_model, d_hidden, false),
-                up_proj: linear(d_model, d_hidden, false),
-                down_proj: linear(d_hidden, d_model, false),
-            }),
+            Self::Swiglu(_) => FeedForward::Swiglu(glu(false)),
+            Self::Geglu(_) => FeedForward::Geglu(glu(true)),
         }
     }
 }
@@ -110,10 +118,15 @@ impl FeedForward {
         match self {
             Self::Mlp(mlp) => apply_linear(&mlp.down_proj, gelu(apply_linear(&mlp.up_proj, x))),
             Self::ReluMlp(mlp) => apply_linear(&mlp.down_proj, relu(apply_linear(&mlp.up_proj, x))),
-            Self::Swiglu(glu) => {
-                let gate = silu(apply_linear(&glu.gate_proj, x.clone()));
-                apply_linear(&glu.down_proj, gate * apply_linear(&glu.up_proj, x))
-            }
+            Self::Swiglu(glu) => glu.forward(x, silu),
+            Self::Geglu(glu) => glu.forward(x, gelu_tanh),
         }
+    }
+}
+
+impl Glu {
+    fn forward<const D: usize>(&self, x: Tensor<D>, activation: fn(Tensor<D>) -> Tensor<D>) -> Tensor<D> {
+        let gate = activation(apply_linear(&self.gate_proj, x.clone()));
+        apply_linear(&self.down_proj, gate * apply_linear(&self.up_proj, x))
     }
 }

@@ -31,6 +31,16 @@ pub struct LanguageModelConfig<C = MixerConfig> {
     /// The head.
     #[serde(default)]
     pub head: Head,
+    /// Vectors of the embedding are multiplied by this (Gemma: √d_model).
+    #[serde(default = "one")]
+    pub embedding_scale: f64,
+    /// c: logits l become `c tanh(l / c)` (arXiv 2408.00118, section 2); `None`: they stay as they are.
+    #[serde(default)]
+    pub logits_soft_cap: Option<f64>,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 /// Embedding, backbone, head.
@@ -44,6 +54,10 @@ pub struct LanguageModel<M: SequenceMixer = Mixer> {
     pub backbone: Backbone<M>,
     /// `[d_model, vocab_size]`; `None`: the embedding's weights.
     pub head: Option<Linear>,
+    #[module(skip)]
+    embedding_scale: f64,
+    #[module(skip)]
+    logits_soft_cap: Option<f64>,
 }
 
 /// The state of a [`LanguageModel`] of mixers `M`.
@@ -52,12 +66,24 @@ pub type ModelState<M = Mixer> = BackboneState<<M as SequenceMixer>::State>;
 impl<C: BuildMixer> LanguageModelConfig<C> {
     /// A model over this backbone.
     pub fn new(vocab_size: usize, backbone: BackboneConfig<C>) -> Self {
-        Self { vocab_size, backbone, head: Head::default() }
+        Self { vocab_size, backbone, head: Head::default(), embedding_scale: 1.0, logits_soft_cap: None }
     }
 
     /// With this head.
     pub fn with_head(mut self, head: Head) -> Self {
         self.head = head;
+        self
+    }
+
+    /// With vectors of the embedding multiplied by this.
+    pub fn with_embedding_scale(mut self, scale: f64) -> Self {
+        self.embedding_scale = scale;
+        self
+    }
+
+    /// With logits between −c and c.
+    pub fn with_logits_soft_cap(mut self, c: Option<f64>) -> Self {
+        self.logits_soft_cap = c;
         self
     }
 
@@ -71,6 +97,14 @@ impl<C: BuildMixer> LanguageModelConfig<C> {
             let (vocab_size, d_model) = (self.vocab_size, self.backbone.d_model);
             let problem = format!("vocab_size ({vocab_size}) and d_model ({d_model}) must be at least 1");
             return Err(Error::Config(format!("language model: {problem}")));
+        }
+        for (name, value) in
+            [("embedding_scale", Some(self.embedding_scale)), ("logits_soft_cap", self.logits_soft_cap)]
+        {
+            if let Some(value) = value.filter(|value| !(*value > 0.0 && value.is_finite())) {
+                let problem = format!("language model: {name} must be positive and finite, got {value}");
+                return Err(Error::Config(problem));
+            }
         }
         self.backbone.check()
     }
@@ -99,6 +133,8 @@ impl<C: BuildMixer> LanguageModelConfig<C> {
             embedding: EmbeddingConfig::new(self.vocab_size, d_model).with_initializer(normal).init(device),
             backbone: self.backbone.init(device),
             head: (self.head == Head::Untied).then(|| head.init(device)),
+            embedding_scale: self.embedding_scale,
+            logits_soft_cap: self.logits_soft_cap,
         }
     }
 }
@@ -156,17 +192,27 @@ impl<M: SequenceMixer> LanguageModel<M> {
         segments: Option<&Segments>,
         state: Option<ModelState<M>>,
     ) -> (Tensor<3>, ModelState<M>) {
-        self.backbone.forward(self.embedding.forward(tokens), segments, state)
+        self.backbone.forward(self.embed(tokens), segments, state)
+    }
+
+    /// `tokens [batch, seq]` to the vectors that the first layer reads, `[batch, seq, d_model]`.
+    pub fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        let x = self.embedding.forward(tokens);
+        if self.embedding_scale == 1.0 { x } else { x * self.embedding_scale }
     }
 
     /// Hidden vectors `[…, d_model]` to logits `[…, vocab_size]`.
     pub fn logits<const D: usize>(&self, hidden: Tensor<D>) -> Tensor<D> {
-        match &self.head {
+        let logits = match &self.head {
             Some(head) => apply_linear(head, hidden),
             None => {
                 let weight = self.embedding.weight.val();
                 linear(hidden, weight, None, WeightLayout::OutputFirst, Implementation::Auto)
             }
+        };
+        match self.logits_soft_cap {
+            Some(c) => (logits / c).tanh() * c,
+            None => logits,
         }
     }
 
@@ -192,7 +238,7 @@ impl<M: SequenceMixer> LanguageModel<M> {
     /// If `tokens` and `state` do not agree, or a token is not below `vocab_size`.
     pub fn step(&self, tokens: Tensor<1, Int>, state: ModelState<M>) -> (Tensor<2>, ModelState<M>) {
         let [batch] = tokens.dims();
-        let x = self.embedding.forward(tokens.unsqueeze_dim(1)).squeeze_dim::<2>(1);
+        let x = self.embed(tokens.unsqueeze_dim(1)).squeeze_dim::<2>(1);
         assert_shape!(x, [batch, _]);
         let (hidden, state) = self.backbone.step(x, state);
         (self.logits(hidden), state)

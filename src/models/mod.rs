@@ -11,6 +11,6 @@ mod saved;
 
 pub use backbone::{Backbone, BackboneConfig, BackboneState, LayerConfig};
 pub use block::{Block, BlockConfig, Residual};
-pub use feed_forward::{FeedForward, FeedForwardConfig, HiddenWidth, Mlp, Swiglu};
+pub use feed_forward::{FeedForward, FeedForwardConfig, Glu, HiddenWidth, Mlp};
 pub use language_model::{Head, LanguageModel, LanguageModelConfig, ModelState};
 pub use norm::{LayerNorm, Norm, NormConfig, Unchanged};

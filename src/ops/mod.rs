@@ -26,7 +26,7 @@ mod selective_scan;
 mod vector_decay;
 
 pub use crate::kernels::Implementation;
-pub use activation::{elu_plus_one, gelu, neg_exp, sigmoid, silu, softplus};
+pub use activation::{elu_plus_one, gelu, gelu_tanh, neg_exp, sigmoid, silu, softplus};
 pub use attention::{AttentionInputs, AttentionOptions, HeadBias, attention, attention_reference};
 pub use causal_conv::{causal_conv, causal_conv_silu, causal_conv_step};
 pub use complex_scan::{ComplexScanInputs, complex_scan, complex_scan_reference};

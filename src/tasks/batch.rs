@@ -52,9 +52,17 @@ impl Batch {
         Self::from_rows(examples.into_iter().map(row).collect())
     }
 
-    fn from_rows(rows: Vec<Row>) -> Self {
+    /// These rows.
+    ///
+    /// # Panics
+    ///
+    /// If there is none, or if they are not of one length.
+    pub fn from_rows(rows: Vec<Row>) -> Self {
         assert!(!rows.is_empty(), "Batch: at least one row");
         let (batch, seq) = (rows.len(), rows[0].tokens.len());
+        if let Some(row) = rows.iter().find(|row| row.tokens.len() != seq) {
+            panic!("Batch: rows of {seq} tokens and of {}", row.tokens.len());
+        }
         let examples = rows.iter().map(|row| row.examples).sum();
         let mut tokens = Vec::with_capacity(batch * seq);
         let (targets, lengths) = rows

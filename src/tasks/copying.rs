@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::random_letters::RandomLetters;
 use super::vocabulary::{BOS, EOS, PADDING, SEPARATOR, SIZE};
-use super::{Example, Task};
+use super::{Example, Task, expect, require};
+use crate::Result;
 
 /// Copying a random string: `$x|x.`
 ///
@@ -59,8 +60,12 @@ impl Task for Copying {
         self.letters.lengths.clone()
     }
 
+    fn check(&self, length: usize) -> Result<()> {
+        require(length > 0, || "copying: length must be above 0".into())
+    }
+
     fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example {
-        assert!(length > 0, "copying: length must be above 0");
+        expect(self.check(length));
         copy_of(&self.letters.draw(length, rng))
     }
 }

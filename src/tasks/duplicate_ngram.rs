@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::copying::copy_of;
 use super::random_letters::{RandomLetters, index};
 use super::vocabulary::{PADDING, SIZE};
-use super::{Example, Task};
+use super::{Example, Task, expect, require};
+use crate::Result;
 
 /// Copying a string in which an n-gram occurs twice: `$x|x.`
 ///
@@ -74,9 +75,16 @@ impl Task for DuplicateNgram {
         self.letters.lengths.clone()
     }
 
-    fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example {
+    fn check(&self, length: usize) -> Result<()> {
         let n = self.n;
-        assert!(length >= 2 * n, "duplicate_ngram: length ({length}) must be at least twice n ({n})");
+        require(length >= 2 * n, || {
+            format!("duplicate_ngram: length ({length}) must be at least twice n ({n})")
+        })
+    }
+
+    fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example {
+        expect(self.check(length));
+        let n = self.n;
         let mut x = self.letters.draw(length, rng);
         let (from, to) = self.places(length, rng);
         x.copy_within(from..from + n, to);

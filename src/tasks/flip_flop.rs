@@ -3,7 +3,8 @@ use std::ops::RangeInclusive;
 use rand::{RngExt, rngs::ChaCha8Rng};
 use serde::{Deserialize, Serialize};
 
-use super::{Example, Target, Task};
+use super::{Example, Target, Task, expect, require};
+use crate::Result;
 
 /// The flip-flop language: one bit of memory, written, ignored and read.
 ///
@@ -64,8 +65,12 @@ impl Task for FlipFlop {
         self.pairs.clone()
     }
 
+    fn check(&self, length: usize) -> Result<()> {
+        require(length >= 2, || format!("flip_flop: length must be at least 2 pairs, not {length}"))
+    }
+
     fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example {
-        assert!(length >= 2, "flip_flop: length must be at least 2 pairs, not {length}");
+        expect(self.check(length));
         let (mut tokens, mut targets) = (Vec::with_capacity(2 * length), Vec::new());
         let mut memory = 0;
         for pair in 0..length {

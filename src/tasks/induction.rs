@@ -4,7 +4,8 @@ use rand::{RngExt, rngs::ChaCha8Rng};
 use serde::{Deserialize, Serialize};
 
 use super::random_letters::index;
-use super::{Example, Target, Task};
+use super::{Example, Target, Task, expect, require};
+use crate::Result;
 
 /// Induction heads: what followed the special token the first time?
 ///
@@ -68,8 +69,12 @@ impl Task for Induction {
         self.lengths.clone()
     }
 
+    fn check(&self, length: usize) -> Result<()> {
+        require(length >= 3, || format!("induction: length must be at least 3, not {length}"))
+    }
+
     fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example {
-        assert!(length >= 3, "induction: length must be at least 3, not {length}");
+        expect(self.check(length));
         let special = self.vocab_size as u32 - 1;
         let mut tokens: Vec<u32> = (0..length).map(|_| rng.random_range(0..special)).collect();
         // The answer and the end come after it.

@@ -22,6 +22,7 @@
 //! | [`Induction`] | what followed a special token, however long ago |
 //! | [`FlipFlop`] | the bit that was written last |
 //! | [`PhoneBook`] | the number that stood beside a name |
+//! | [`Text`] | real text again, natural or shuffled; what followed a few bytes of it; what comes next |
 //!
 //! For training, [`Packing`] lays examples end to end and [`Batch::training`] stacks such rows; for
 //! evaluation, [`Batch::evaluation`] gives each example a row of its own. Everything is drawn from the
@@ -51,11 +52,14 @@ mod packing;
 mod phone_book;
 mod random_letters;
 mod selective_copying;
+mod text;
 pub mod vocabulary;
 
 use std::ops::RangeInclusive;
 
 use rand::{RngExt, rngs::ChaCha8Rng};
+
+use crate::{Error, Result};
 
 pub use batch::Batch;
 pub use copying::Copying;
@@ -68,6 +72,7 @@ pub use ngram_lookup::{KeyPlace, NgramLookup};
 pub use packing::{Packing, Row};
 pub use phone_book::PhoneBook;
 pub use selective_copying::SelectiveCopying;
+pub use text::{Text, TextQuestion};
 
 /// A source of examples: strings of tokens with the answers in them marked.
 ///
@@ -85,11 +90,21 @@ pub trait Task: Send + Sync {
     /// The lengths seen in training, both ends included.
     fn lengths(&self) -> RangeInclusive<usize>;
 
+    /// Whether there are examples of this length.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`], saying which there are.
+    fn check(&self, length: usize) -> Result<()> {
+        let _ = length;
+        Ok(())
+    }
+
     /// Draws an example of exactly this length, which may lie outside [`lengths`](Self::lengths).
     ///
     /// # Panics
     ///
-    /// If no example of this length exists.
+    /// With the message of [`check`](Self::check), if no example of this length exists.
     fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example;
 
     /// Draws a length uniformly from [`lengths`](Self::lengths), then an example of it.
@@ -103,6 +118,18 @@ pub trait Task: Send + Sync {
         // 64 bits on every platform: a `usize` range would draw differently where `usize` has 32.
         let length = rng.random_range(*lengths.start() as u64..=*lengths.end() as u64);
         self.example(length as usize, rng)
+    }
+}
+
+/// The answer of a [`Task::check`].
+fn require(holds: bool, problem: impl FnOnce() -> String) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::Config(problem())) }
+}
+
+/// Panics with what a [`Task::check`] found.
+fn expect(checked: Result<()>) {
+    if let Err(problem) = checked {
+        panic!("{problem}");
     }
 }
 
@@ -151,6 +178,27 @@ mod tests {
                 assert!(!answer.is_empty() && answer.iter().all(|target| target.scored));
                 assert!(answer.iter().all(|target| target.token < vocabulary::LETTERS));
             }
+        }
+    }
+
+    #[test]
+    fn a_length_that_does_not_exist_is_an_error_to_ask_for_and_a_panic_to_draw() {
+        let books = PhoneBook::new(3..=4, &["Ann", "Bob"], &["Lee", "Ray"]).unwrap();
+        let text = Text::new("a text of some words", 4..=8, TextQuestion::Copy).unwrap();
+        let mut tasks: Vec<(Box<dyn Task>, usize)> = tasks().into_iter().map(|task| (task, 0)).collect();
+        tasks.push((Box::new(Mqar::new(1..=4, 32, 32)), 9));
+        tasks.push((Box::new(SelectiveCopying::new(8..=8, 4)), 3));
+        tasks.push((Box::new(Induction::new(8..=8)), 2));
+        tasks.push((Box::new(FlipFlop::new(8..=8, 0.5)), 1));
+        tasks.push((Box::new(books), 5));
+        tasks.push((Box::new(text), 99));
+        for (task, length) in tasks {
+            assert!(task.check(*task.lengths().end()).is_ok(), "{}", task.name());
+            let problem = task.check(length).unwrap_err().to_string();
+            assert!(problem.starts_with(task.name().split('_').next().unwrap()), "{problem}");
+            let draw = || task.example(length, &mut ChaCha8Rng::seed_from_u64(0));
+            let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(draw)).unwrap_err();
+            assert_eq!(panic.downcast_ref::<String>(), Some(&problem), "{}", task.name());
         }
     }
 

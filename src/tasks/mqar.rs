@@ -3,7 +3,8 @@ use std::ops::RangeInclusive;
 use rand::{RngExt, rngs::ChaCha8Rng, seq::index::sample};
 use serde::{Deserialize, Serialize};
 
-use super::{Example, Target, Task};
+use super::{Example, Target, Task, expect, require};
+use crate::Result;
 
 /// Multi-query associative recall: pairs of key and value, then every key once more.
 ///
@@ -39,15 +40,8 @@ impl Mqar {
     pub fn new(pairs: RangeInclusive<usize>, seq: usize, vocab_size: usize) -> Self {
         assert!(!pairs.is_empty() && *pairs.start() > 0, "mqar: pairs {pairs:?} must start at 1 or above");
         let task = Self { pairs, seq, vocab_size };
-        task.check(*task.pairs.end());
+        expect(task.check(*task.pairs.end()));
         task
-    }
-
-    fn check(&self, pairs: usize) {
-        let Self { seq, vocab_size, .. } = *self;
-        assert!(4 * pairs <= seq, "mqar: {pairs} pairs need {} tokens, and seq is {seq}", 4 * pairs);
-        let keys = (vocab_size / 2).saturating_sub(1);
-        assert!(pairs <= keys, "mqar: {pairs} pairs need as many keys; vocab_size {vocab_size} has {keys}");
     }
 
     /// Different gaps of `space`, early ones more likely.
@@ -87,9 +81,20 @@ impl Task for Mqar {
         self.pairs.clone()
     }
 
+    fn check(&self, length: usize) -> Result<()> {
+        let Self { seq, vocab_size, .. } = *self;
+        let keys = (vocab_size / 2).saturating_sub(1);
+        require(length > 0, || "mqar: at least one pair".into())?;
+        require(length <= seq / 4, || {
+            format!("mqar: {length} pairs need {} tokens, and seq is {seq}", length.saturating_mul(4))
+        })?;
+        require(length <= keys, || {
+            format!("mqar: {length} pairs need as many keys; vocab_size {vocab_size} has {keys}")
+        })
+    }
+
     fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example {
-        assert!(length > 0, "mqar: at least one pair");
-        self.check(length);
+        expect(self.check(length));
         let half = self.vocab_size / 2;
         let keys = sample(rng, half - 1, length).into_iter().map(|key| key as u32 + 1);
         let pairs: Vec<u32> = keys.flat_map(|key| [key, 0]).collect();

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::random_letters::{RandomLetters, index};
 use super::vocabulary::{BOS, EOS, PADDING, SEPARATOR, SIZE};
-use super::{Example, Task};
+use super::{Example, Task, expect, require};
+use crate::Result;
 
 /// How often string and key are drawn again for a key that occurs once.
 const REDRAWS: usize = 100;
@@ -101,8 +102,14 @@ impl Task for NgramLookup {
         self.letters.lengths.clone()
     }
 
+    fn check(&self, length: usize) -> Result<()> {
+        require(length > self.n, || {
+            format!("{}: length ({length}) must be above n ({})", self.name(), self.n)
+        })
+    }
+
     fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example {
-        assert!(length > self.n, "{}: length ({length}) must be above n ({})", self.name(), self.n);
+        expect(self.check(length));
         let (x, place) = self.string_and_place(length, rng);
         let (key, rest) = x[place..].split_at(self.n);
         lookup(self.key_place, key, &x, &rest[..self.length_answer.min(rest.len())])

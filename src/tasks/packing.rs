@@ -40,6 +40,25 @@ pub struct Row {
     pub examples: usize,
 }
 
+impl Row {
+    /// A row of plain text: after every token the next is due. The last token is only due.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer than 2 tokens.
+    pub fn next_tokens(tokens: &[u32]) -> Self {
+        assert!(tokens.len() > 1, "Row::next_tokens: at least 2 tokens, not {}", tokens.len());
+        let (_, due) = tokens.split_first().expect("not empty");
+        let target = |(position, &token)| Target { position, token, scored: true };
+        Self {
+            tokens: tokens[..due.len()].to_vec(),
+            targets: due.iter().enumerate().map(target).collect(),
+            lengths: vec![due.len()],
+            examples: 1,
+        }
+    }
+}
+
 impl Packing {
     /// Draws training examples end to end into a row of exactly `context_len` tokens.
     ///

@@ -4,7 +4,7 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, seq::index::sample};
 
 use super::random_letters::index;
-use super::{Example, Target, Task};
+use super::{Example, Target, Task, expect, require};
 use crate::{Error, Result};
 
 /// The phone book: names and numbers, two entries said again as examples, and a name whose number is asked.
@@ -98,13 +98,16 @@ impl Task for PhoneBook {
         self.entries.clone()
     }
 
+    fn check(&self, length: usize) -> Result<()> {
+        let people = self.people();
+        require((EXAMPLES + 1..=people).contains(&length), || {
+            format!("phone_book: entries must be {} to {people}, not {length}", EXAMPLES + 1)
+        })
+    }
+
     fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example {
         let people = self.people();
-        assert!(
-            (EXAMPLES + 1..=people).contains(&length),
-            "phone_book: entries must be {} to {people}, not {length}",
-            EXAMPLES + 1
-        );
+        expect(self.check(length));
         let entries: Vec<[String; 2]> = sample(rng, people, length)
             .into_iter()
             .map(|person| {

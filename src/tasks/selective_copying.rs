@@ -3,7 +3,8 @@ use std::ops::RangeInclusive;
 use rand::{RngExt, rngs::ChaCha8Rng, seq::index::sample};
 use serde::{Deserialize, Serialize};
 
-use super::{Example, Target, Task};
+use super::{Example, Target, Task, expect, require};
+use crate::Result;
 
 /// Selective copying: data among noise, to be said in order when asked.
 ///
@@ -70,9 +71,14 @@ impl Task for SelectiveCopying {
         self.slots.clone()
     }
 
+    fn check(&self, length: usize) -> Result<()> {
+        let data = self.data;
+        require(length >= data, || format!("selective_copying: {data} data do not fit {length} slots"))
+    }
+
     fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example {
         let Self { data, vocab_size, .. } = *self;
-        assert!(length >= data, "selective_copying: {data} data do not fit {length} slots");
+        expect(self.check(length));
         let mut places = sample(rng, length, data).into_vec();
         places.sort_unstable();
         let mut tokens = vec![NOISE; length];

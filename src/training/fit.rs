@@ -3,17 +3,16 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
-use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::Tensor;
+use burn::module::Module;
+use burn::optim::GradientsParams;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 
-use super::adamw::AdamW;
 use super::clipping::clip_gradients;
 use super::config::TrainingConfig;
 use super::loss::answer_loss;
 use super::observer::{CurvePoint, Observer, StepReport};
+use super::optimizer::optimizer;
 use super::run_state::{Progress, RunFolder};
 use crate::evaluation::accuracy;
 use crate::layers::SequenceMixer;
@@ -61,7 +60,7 @@ pub fn fit<M: SequenceMixer>(
         .as_deref()
         .map(|path| RunFolder::open(path, config, task, model.num_params()))
         .transpose()?;
-    let fresh = |model: &LanguageModel<M>| optimizer(model, config);
+    let fresh = |model: &LanguageModel<M>| optimizer(model, config.weight_decay);
     let model = model.train();
     let (mut model, mut optimizer, found) = match &folder {
         Some(folder) => folder.load(model, fresh)?,
@@ -156,35 +155,5 @@ fn evaluate<M: SequenceMixer>(
         loss,
         string_accuracy: found.string,
         char_accuracy: found.char,
-    }
-}
-
-fn optimizer<M: SequenceMixer>(model: &LanguageModel<M>, config: &TrainingConfig) -> ModuleOptimizer {
-    let mut undecayed = Undecayed::default();
-    model.visit(&mut undecayed);
-    let group = ParamGroup::from_ids(undecayed.ids);
-    ModuleOptimizer::from(AdamW::new(config.weight_decay)).with_group(group, AdamW::new(0.0), None)
-}
-
-/// Vectors (norms, biases, skips), and the rates of state spaces.
-#[derive(Default)]
-struct Undecayed {
-    path: Vec<String>,
-    ids: Vec<ParamId>,
-}
-
-impl ModuleVisitor for Undecayed {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_string());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if D == 1 || self.path.last().is_some_and(|name| name == "a_log" || name == "a_imag") {
-            self.ids.push(param.id);
-        }
     }
 }

@@ -6,6 +6,7 @@ mod config;
 mod fit;
 mod loss;
 mod observer;
+mod optimizer;
 mod run_state;
 
 pub use adamw::AdamW;
@@ -14,3 +15,4 @@ pub use config::TrainingConfig;
 pub use fit::{Outcome, fit};
 pub use loss::answer_loss;
 pub use observer::{CurvePoint, Observer, Silent, StepReport};
+pub use optimizer::optimizer;

@@ -18,7 +18,7 @@ fn set(key: &'static str, value: Value) -> impl FnOnce(&mut Value) {
 
 #[test]
 fn configurations() {
-    let cases: [(&str, &'static str, Value, &str); 16] = [
+    let cases: [(&str, &'static str, Value, &str); 19] = [
         (
             "llama",
             "model_type",
@@ -89,6 +89,24 @@ fn configurations() {
             r#"config.json: key "expand" is 1000000000, expected at most"#,
         ),
         ("mamba", "state_size", json!(40_000), r#"config.json: key "state_size" is 40000, expected at most"#),
+        (
+            "recurrent_gemma",
+            "block_types",
+            json!(["recurrent", "convolution"]),
+            r#"config.json: key "block_types" is ["recurrent","convolution"], expected "recurrent" or "attention""#,
+        ),
+        (
+            "recurrent_gemma",
+            "num_attention_heads",
+            json!(8),
+            r#"key "model.layers.0.temporal_block.rg_lru.recurrent_gate_weight" has shape [4, 8, 8], expected [8, 4, 4]"#,
+        ),
+        (
+            "recurrent_gemma",
+            "logits_soft_cap",
+            json!(0),
+            "logits_soft_cap must be positive and finite, got 0",
+        ),
         ("mamba2", "num_heads", json!(5), r#"config.json: key "num_heads" is 5, supported: 6"#),
     ];
     for (name, key, value, expected) in cases {

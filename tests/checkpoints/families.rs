@@ -11,7 +11,7 @@ use crate::folder::{Copy, deviation, expected, published, tensor};
 /// Of the largest entry; f32 against f64. What is found is in `docs/checkpoints.md`.
 const TOLERANCE: f64 = 1e-5;
 
-const MODELS: [&str; 13] = [
+const MODELS: [&str; 14] = [
     "gpt_neox",
     "gpt_neox_sequential",
     "llama",
@@ -23,6 +23,7 @@ const MODELS: [&str; 13] = [
     "mamba2",
     "mamba2_tied",
     "bamba",
+    "recurrent_gemma",
     "state_spaces_mamba",
     "state_spaces_mamba2",
 ];
@@ -75,7 +76,7 @@ fn say_what_transformers_says() {
 
 /// Before every layer, and after the last norm.
 fn hidden(model: &burn_sequence::models::LanguageModel, tokens: Tensor<2, Int>) -> Vec<Tensor<3>> {
-    let mut x = model.embedding.forward(tokens);
+    let mut x = model.embed(tokens);
     let mut hidden = Vec::new();
     for block in model.backbone.layers() {
         hidden.push(x.clone());
@@ -121,19 +122,42 @@ fn widened(bytes: &[u8], number: impl Fn([u8; 2]) -> f32) -> Vec<u8> {
 }
 
 #[test]
-fn are_written_back_bit_for_bit() {
+fn are_written_back() {
     for name in MODELS {
         let published = load(name);
         let folder = tempfile::tempdir().expect("a temporary folder");
         published.save(folder.path()).expect("a folder to write to");
+        // For `reload.py`, which shows them to Transformers.
+        if let Some(kept) = std::env::var_os("WRITTEN") {
+            published.save(std::path::Path::new(&kept).join(name)).expect("a folder to write to");
+        }
         let mut before = tensors(&self::published(name));
         before.retain(|(key, _, _)| !published.ignored.contains(key));
-        assert_eq!(tensors(folder.path()), before, "{name}");
+        let after = tensors(folder.path());
+        if name == "recurrent_gemma" {
+            // Scales of norms are kept as what they differ from 1 by.
+            assert_eq!(before.len(), after.len());
+            for ((key, shape, before), (written, other, after)) in before.iter().zip(&after) {
+                assert_eq!((key, shape), (written, other));
+                let close = key.contains("norm") && furthest(before, after) <= f32::EPSILON;
+                assert!(before == after || close, "{key}");
+            }
+        } else {
+            assert_eq!(after, before, "{name}");
+        }
 
         let again = checkpoint::load(folder.path(), &Device::default()).expect("what was just written");
         assert_eq!(again.config, published.config, "{name}");
         assert_eq!(again.family(), published.family(), "{name}");
     }
+}
+
+fn furthest(a: &[u8], b: &[u8]) -> f32 {
+    let numbers = |bytes: &[u8]| -> Vec<f32> {
+        bytes.as_chunks().0.iter().map(|number| f32::from_le_bytes(*number)).collect()
+    };
+    assert_eq!(a.len(), b.len());
+    numbers(a).into_iter().zip(numbers(b)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
 #[test]

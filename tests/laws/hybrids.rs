@@ -33,6 +33,10 @@ fn swiglu() -> FeedForwardConfig {
     FeedForwardConfig::Swiglu(HiddenWidth::default())
 }
 
+fn geglu() -> FeedForwardConfig {
+    FeedForwardConfig::Geglu(HiddenWidth { d_hidden: Some(10) })
+}
+
 fn backbone() -> BackboneConfig {
     BackboneConfig::new(D_MODEL)
 }
@@ -72,7 +76,7 @@ subjects! { check_hybrid_law; BackboneConfig;
         .with_layer(block(attention().with_window(Some(9))));
     griffin: backbone()
         .with_layer(block(RgLruConfig::new(D_MODEL).with_n_heads(2)).with_feed_forward(mlp()))
-        .with_layer(block(RgLruConfig::new(D_MODEL).with_n_heads(4)).with_feed_forward(mlp()))
+        .with_layer(block(RgLruConfig::new(D_MODEL).with_n_heads(4)).with_feed_forward(geglu()))
         .with_layer(block(attention().with_n_kv_heads(Some(1)).with_window(Some(5))).with_feed_forward(mlp()));
     s4d_then_min_gru: backbone()
         .with_layer(block(S4dConfig::new(D_MODEL).with_d_state(4)))

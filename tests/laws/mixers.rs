@@ -106,7 +106,7 @@ subjects! { check_law; MixerConfig;
         .with_allow_negative_eigenvalues(true)
         .with_d_conv(3);
     rg_lru: RgLruConfig::new(D_MODEL);
-    rg_lru_wide: RgLruConfig::new(D_MODEL).with_d_rnn(Some(21)).with_n_heads(3).with_d_conv(2);
+    rg_lru_wide: RgLruConfig::new(D_MODEL).with_d_rnn(Some(21)).with_n_heads(3).with_d_conv(2).with_gelu_tanh(true);
     min_gru: MinGruConfig::new(D_MODEL);
     min_gru_expanded: MinGruConfig::new(D_MODEL).with_expand(2);
     s4d: S4dConfig::new(D_MODEL);

@@ -1,5 +1,5 @@
 use burn::tensor::{DType, Tensor};
-use burn_sequence::ops::{elu_plus_one, gelu, neg_exp, sigmoid, silu, softplus};
+use burn_sequence::ops::{elu_plus_one, gelu, gelu_tanh, neg_exp, sigmoid, silu, softplus};
 
 use crate::support::{assert_same, has_f64, outcome, uniform, wrt};
 
@@ -7,8 +7,16 @@ type Function = fn(Tensor<2>) -> Tensor<2>;
 
 fn check(dtype: DType, tolerance: f64) {
     // The formulas, in the tensor's own precision: Burn's sigmoid computes in f32 on some backends.
-    let functions: [(Function, Function); 6] = [
+    let functions: [(Function, Function); 7] = [
         (|x| (x.clone() / std::f64::consts::SQRT_2).erf().add_scalar(1.0) * x * 0.5, gelu),
+        (
+            |x| {
+                let inner =
+                    (x.clone().powi_scalar(3) * 0.044_715 + x.clone()) * (2.0 / std::f64::consts::PI).sqrt();
+                (inner.tanh() + 1.0) * x * 0.5
+            },
+            gelu_tanh,
+        ),
         (|x| x.clone().clamp_min(0.0) + x.clamp_max(0.0).exp(), elu_plus_one),
         (|x| x.exp().neg(), neg_exp),
         (|x| (x.neg().exp() + 1.0).recip(), sigmoid),
@@ -35,7 +43,7 @@ fn activations_are_their_formulas() {
 fn activations_are_finite_far_out() {
     for value in [-1e30, -200.0, 200.0, 1e30] {
         let x = Tensor::<1>::from_data([value], &crate::support::device());
-        for y in [gelu(x.clone()), silu(x.clone()), softplus(x)] {
+        for y in [gelu(x.clone()), gelu_tanh(x.clone()), silu(x.clone()), softplus(x)] {
             let y = y.into_scalar::<f64>();
             assert!(
                 y.is_finite() && (y - f64::max(value, 0.0)).abs() <= 1e-6 * f64::max(value, 1.0),

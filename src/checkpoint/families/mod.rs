@@ -5,6 +5,7 @@ mod gpt_neox;
 mod llama;
 mod mamba;
 mod mamba2;
+mod recurrent_gemma;
 mod rope;
 mod state_spaces;
 
@@ -32,12 +33,13 @@ pub(super) struct Family {
     buffers: &'static [&'static str],
 }
 
-const FAMILIES: [&Family; 6] = [
+const FAMILIES: [&Family; 7] = [
     &gpt_neox::FAMILY,
     &llama::FAMILY,
     &mamba::FAMILY,
     &mamba2::FAMILY,
     &bamba::FAMILY,
+    &recurrent_gemma::FAMILY,
     &state_spaces::FAMILY,
 ];
 

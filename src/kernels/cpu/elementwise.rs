@@ -14,6 +14,8 @@ pub(crate) enum Elementwise {
     EluPlusOne,
     /// `x Φ(x)`, with the exact normal distribution function.
     Gelu,
+    /// Its tanh approximation.
+    GeluTanh,
     /// `−eˣ`.
     NegExp,
     /// `1 / (1 + e⁻ˣ)`.
@@ -49,6 +51,17 @@ impl Elementwise {
                 let density = scale * F::fast_exp::<FMA>(-half * x * x);
                 (x * distribution, F::fma::<FMA>(x, density, distribution))
             }
+            Self::GeluTanh => {
+                // √(8/π), and the coefficient of the cube.
+                let [scale, cube] = [1.595_769_121_605_731, 0.044_715]
+                    .map(|constant| F::from_f64(constant).expect("a constant"));
+                let three = F::from_f64(3.0).expect("a constant");
+                let square = x * x;
+                let sigmoid = F::sigmoid::<FMA>(scale * x * F::fma::<FMA>(cube, square, one));
+                let slope = scale * F::fma::<FMA>(three * cube, square, one);
+                let y = x * sigmoid;
+                (y, F::fma::<FMA>(y * slope, one - sigmoid, sigmoid))
+            }
             Self::NegExp => {
                 let y = -F::fast_exp::<FMA>(x);
                 (y, y)
@@ -77,6 +90,10 @@ macro_rules! each {
             }
             Elementwise::Gelu => {
                 const $function: Elementwise = Elementwise::Gelu;
+                $loop
+            }
+            Elementwise::GeluTanh => {
+                const $function: Elementwise = Elementwise::GeluTanh;
                 $loop
             }
             Elementwise::NegExp => {

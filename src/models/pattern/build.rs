@@ -22,7 +22,12 @@ pub(super) struct Names<C> {
 impl<C: MixerList> Names<C> {
     pub fn new(d_model: usize) -> Self {
         let width = HiddenWidth::default;
-        let kinds = [FeedForwardConfig::Mlp, FeedForwardConfig::ReluMlp, FeedForwardConfig::Swiglu];
+        let kinds = [
+            FeedForwardConfig::Mlp,
+            FeedForwardConfig::ReluMlp,
+            FeedForwardConfig::Swiglu,
+            FeedForwardConfig::Geglu,
+        ];
         let feed_forwards = kinds.map(|kind| kind(width()));
         Self {
             mixers: Kinds::new("mixer", &C::defaults(d_model)),

@@ -62,7 +62,7 @@ fn errors_point_at_the_character() {
         ("lstm, @2", "7: layer 2 cannot share with layer 2, which is not earlier"),
         ("lstm, @9", "7: layer 2 cannot share with layer 9, which is not earlier"),
         ("lstm, @x", "8: expected the number of an earlier layer, found \"x\""),
-        ("lstm + conv", "8: unknown feed-forward \"conv\"; known: mlp, relu_mlp, swiglu"),
+        ("lstm + conv", "8: unknown feed-forward \"conv\"; known: mlp, relu_mlp, swiglu, geglu"),
         ("lstm + mlp(d_hidden=0)", "8: feed-forward: d_hidden must be at least 1, got 0"),
         ("lstm + mlp + mlp", "12: expected \",\" or the end, found \"+\""),
         ("lstm +", "7: expected a feed-forward, found the end"),

@@ -11,7 +11,7 @@
 //! | `2*(3*mamba2, attention)` | a group, repeated |
 //! | `attention + mlp` | with a feed-forward [after](super::Residual::Sequential) the mixer |
 //! | `attention & mlp` | with a feed-forward [beside](super::Residual::Parallel) the mixer |
-//! | `mlp(d_hidden=512)`, `relu_mlp`, `swiglu` | the [feed-forwards](super::FeedForwardConfig) |
+//! | `mlp(d_hidden=512)`, `relu_mlp`, `swiglu`, `geglu` | the [feed-forwards](super::FeedForwardConfig) |
 //! | `attention \| mamba2` | mixers side by side, [averaged](crate::layers::Parallel) |
 //! | `@2` | the weights of the second layer again, with a state of its own |
 //!

@@ -66,7 +66,8 @@ fn block() -> impl Strategy<Value = BlockConfig> {
     let feed_forward = prop_oneof![
         width().prop_map(FeedForwardConfig::Mlp),
         width().prop_map(FeedForwardConfig::ReluMlp),
-        width().prop_map(FeedForwardConfig::Swiglu)
+        width().prop_map(FeedForwardConfig::Swiglu),
+        width().prop_map(FeedForwardConfig::Geglu)
     ];
     let residual = prop_oneof![Just(Residual::Sequential), Just(Residual::Parallel)];
     (mixer(), option::of((feed_forward, residual))).prop_map(|(mixer, feed_forward)| {

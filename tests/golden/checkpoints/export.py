@@ -68,16 +68,23 @@ class Model(Golden):
 
     def decoded(self, model, tokens):
         logits, cache = [], {}
+        if model.config.model_type == "recurrent_gemma":
+            # It does not return the one it makes; the recurrences keep their states themselves.
+            cache["past_key_values"] = hf.DynamicCache(config=model.config)
         for place in range(SEQ):
             if not hasattr(model.config, "state_size"):
                 cache["position_ids"] = torch.full((2, 1), place)
             out = model(tokens[:, place:place + 1], use_cache=True, **cache)
             name = "cache_params" if "cache_params" in out else "past_key_values"
-            cache = {name: out[name]}
+            cache = {name: out[name]} if name in out else {name: cache[name]}
             logits.append(out.logits)
         return torch.cat(logits, 1)
 
     def padded(self, model, tokens):
+        if model.config.model_type == "recurrent_gemma":
+            # Its convolution reads the padding in Transformers: here rows stand alone.
+            rows = [tokens[:1], tokens[1:, :SHORT]]
+            return torch.cat([model(row, use_cache=False).logits[:, -1] for row in rows])
         mask = torch.ones(2, SEQ, dtype=torch.long)
         mask[1, :SEQ - SHORT] = 0
         moved = tokens.clone()
@@ -150,6 +157,9 @@ Model("mamba2_tied", hf.Mamba2Config(
 Model("bamba", hf.BambaConfig(
     **small | dict(num_attention_heads=3), num_key_value_heads=1, attn_layer_indices=[1], mamba_n_heads=6, mamba_n_groups=2, mamba_d_state=6, mamba_d_conv=3,
     mamba_expand=3, mamba_chunk_size=4, rms_norm_eps=1e-3, pad_token_id=0, num_logits_to_keep=None))
+Model("recurrent_gemma", hf.RecurrentGemmaConfig(
+    **small | dict(hidden_size=32), num_key_value_heads=1, lru_width=32, attention_window_size=4, conv1d_width=3, logits_soft_cap=5.0,
+    rms_norm_eps=1e-3, block_types=["recurrent", "attention"], pad_token_id=0))
 Model("mamba_plain", hf.MambaConfig(state_size=4, **ssm))
 state_spaces("state_spaces_mamba", "mamba_plain", dict(
     d_model=24, n_layer=2, vocab_size=37, ssm_cfg=dict(d_state=4), rms_norm=True, residual_in_fp32=True,

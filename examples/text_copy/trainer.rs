@@ -1,0 +1,181 @@
+//! A run by burn-train: checkpoints in its folder, from which it goes on.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::data::dataloader::DataLoaderBuilder;
+use burn::grad_clipping::GradientClipping;
+use burn::lr_scheduler::LrSchedulerConfig::Linear;
+use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
+use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
+use burn::lr_scheduler::sequential::SequentialLrSchedulerConfig;
+use burn::tensor::Device;
+use burn::tensor::distributed::{DistributedConfig, ReduceOperation};
+use burn::train::metric::{AccuracyMetric, LossMetric, PerplexityMetric};
+use burn::train::{ExecutionStrategy, Interrupter, Learner, MultiDeviceOptim, SupervisedTraining};
+use burn_sequence::evaluation::{accuracy, perplexity};
+use burn_sequence::layers::Mixer;
+use burn_sequence::learner::{RowBatcher, TaskRows, Windows};
+use burn_sequence::models::LanguageModel;
+use burn_sequence::tasks::Task;
+use burn_sequence::training::{CurvePoint, Outcome, TrainingConfig, optimizer};
+use burn_sequence::{Error, Result};
+use clap::ValueEnum;
+
+use super::common::device;
+use super::common::progress::{self, Progress};
+use super::common::runs::Trainer;
+use super::screen;
+
+/// Passes over the rows, with a checkpoint after each, at most.
+const EPOCHS: usize = 8;
+
+/// As many as divide the steps.
+fn epochs(steps: usize) -> usize {
+    (1..=EPOCHS).rev().find(|epochs| steps.is_multiple_of(*epochs)).expect("1 divides all")
+}
+
+/// How several devices share the work.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// Gradients of all go to the first, which steps.
+    Main,
+    /// Each steps a share of the parameters.
+    Sharded,
+    /// Each has the whole model; gradients are reduced among them.
+    Distributed,
+}
+
+/// Trains by burn-train.
+pub struct BurnTrain {
+    /// Text not read, for the loss.
+    pub held_out: Vec<u32>,
+    pub strategy: Strategy,
+    /// By name; none: the model's own.
+    pub devices: Vec<String>,
+    /// Whether burn-train may take the terminal.
+    pub dashboard: bool,
+}
+
+impl BurnTrain {
+    fn execution(&self, own: Device) -> Result<ExecutionStrategy> {
+        let devices =
+            self.devices.iter().map(|name| device::named(Some(name))).collect::<Result<Vec<_>>>()?;
+        Ok(match (&devices[..], self.strategy) {
+            ([], _) => ExecutionStrategy::single(own),
+            ([device], _) => ExecutionStrategy::single(device.clone()),
+            (_, Strategy::Main) => ExecutionStrategy::multi(devices, MultiDeviceOptim::OptimMainDevice),
+            (_, Strategy::Sharded) => ExecutionStrategy::multi(devices, MultiDeviceOptim::OptimSharded),
+            (_, Strategy::Distributed) => {
+                ExecutionStrategy::ddp(devices, DistributedConfig { all_reduce_op: ReduceOperation::Mean })
+            }
+        })
+    }
+}
+
+impl Trainer for BurnTrain {
+    fn train(
+        &self,
+        model: LanguageModel,
+        task: &Arc<dyn Task>,
+        config: &TrainingConfig,
+        progress: &mut Progress,
+    ) -> Result<Outcome<Mixer>> {
+        config.check()?;
+        let folder = config.folder.as_deref().expect("an experiment's runs have folders");
+        std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
+        let sharing = self.devices.len().max(1);
+        if config.steps == 0 || !config.batch_size.is_multiple_of(sharing) {
+            let (steps, batch_size) = (config.steps, config.batch_size);
+            let problem = format!(
+                "--steps ({steps}) must be at least 1, and --batch-size ({batch_size}) a multiple of the devices ({sharing})"
+            );
+            return Err(Error::Config(problem));
+        }
+        let epochs = epochs(config.steps);
+        // In random order as they are: drawn one by one.
+        let rows = TaskRows {
+            task: task.clone(),
+            packing: config.packing,
+            context_len: config.context_len,
+            rows: config.steps / epochs * config.batch_size,
+            seed: config.seed,
+        };
+        // A step takes a batch from each device.
+        let loader = || DataLoaderBuilder::new(RowBatcher).batch_size(config.batch_size / sharing);
+        let train = loader().build(rows);
+        let valid = loader().build(Windows::new(&self.held_out, config.context_len));
+
+        let optimizer = optimizer(&model, config.weight_decay)
+            .with_grad_clipping(GradientClipping::Norm(config.clip_norm as f32));
+        let execution = self.execution(model.device())?;
+        let learner = Learner::new(model, optimizer, schedule(config)?);
+        let interrupter = Interrupter::new();
+        let mut training = SupervisedTraining::new(folder, train, valid)
+            .metrics((LossMetric::new(), PerplexityMetric::new(), AccuracyMetric::new()))
+            .with_default_checkpointers()
+            .with_application_logger(None)
+            .with_interrupter(interrupter.clone())
+            .with_training_strategy(execution.into())
+            .num_epochs(epochs)
+            .renderer(screen::renderer(self.dashboard, interrupter, progress.title()));
+        let checkpoints = folder.join("checkpoint");
+        if let Some(epoch) = last_checkpoint(&checkpoints) {
+            training = training.checkpoint(epoch);
+        }
+        let began = Instant::now();
+        // The dashboard closes with the rest of the result.
+        let (model, error) = {
+            let result = training.launch(learner);
+            (result.model, result.error)
+        };
+        let seconds = add_seconds(folder, began.elapsed().as_secs_f64())?;
+        if let Some(problem) = error {
+            return Err(Error::File { path: folder.into(), problem: problem.to_string() });
+        }
+        let unfinished = Outcome { model: model.clone(), steps: 0, examples: 0, seconds, curve: Vec::new() };
+        if last_checkpoint(&checkpoints) != Some(epochs) {
+            // Ended in the dashboard: so are the runs after it.
+            progress::interrupt();
+            return Ok(unfinished);
+        }
+        let loss = perplexity(&model, &self.held_out, config.context_len).ln();
+        if !loss.is_finite() {
+            return Err(Error::NonFinite { step: config.steps, loss, learning_rate: config.learning_rate });
+        }
+        let (steps, examples) = (config.steps, config.steps * config.batch_size);
+        let found = accuracy(&model, &**task, config.context_len, config.evaluation_strings, !config.seed);
+        let (string_accuracy, char_accuracy) = (found.string, found.char);
+        let curve = vec![CurvePoint { step: steps, examples, loss, string_accuracy, char_accuracy }];
+        Ok(Outcome { steps, examples, curve, ..unfinished })
+    }
+}
+
+/// Up to the highest rate, then down to nothing, in straight lines.
+fn schedule(config: &TrainingConfig) -> Result<ModuleLrScheduler> {
+    let warmup = config.warmup_steps.clamp(1, config.steps);
+    let rate = config.learning_rate;
+    let lines = [(rate / warmup as f64, rate, warmup), (rate, 0.0, (config.steps - warmup).max(1))];
+    let lines = lines.map(|(from, to, steps)| Linear(LinearLrSchedulerConfig::new(from, to, steps)));
+    SequentialLrSchedulerConfig::new(lines.into(), vec![warmup]).init().map_err(Error::Config)
+}
+
+/// The last epoch of which everything is there.
+fn last_checkpoint(folder: &Path) -> Option<usize> {
+    let whole = |epoch: &usize| {
+        ["model", "optim", "scheduler"]
+            .iter()
+            .all(|part| folder.join(format!("{part}-{epoch}.bpk")).is_file())
+    };
+    (1..=EPOCHS).rev().find(whole)
+}
+
+/// Seconds of training in all, over the calls that the run took.
+fn add_seconds(folder: &Path, seconds: f64) -> Result<f64> {
+    let path = folder.join("seconds");
+    let earlier: f64 = std::fs::read_to_string(&path).ok().and_then(|text| text.parse().ok()).unwrap_or(0.0);
+    let seconds = earlier + seconds;
+    std::fs::write(&path, seconds.to_string()).map_err(|source| Error::Io { path, source })?;
+    Ok(seconds)
+}
