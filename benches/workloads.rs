@@ -66,6 +66,8 @@ enum Variant {
     Train,
     /// One token after another.
     Decode,
+    /// The same with weights of 16 bits.
+    DecodeBf16,
     /// The same with weights of 8 bits.
     DecodeInt8,
 }

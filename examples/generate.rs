@@ -46,17 +46,18 @@ struct Flags {
     /// Tokens guessed ahead by copying what followed earlier.
     #[arg(long, default_value_t = 0)]
     speculate: usize,
-    /// Weights in 32 bits, or in 8 with a scale for 8 by 8 of them.
+    /// Weights in 32 bits, in the upper 16 of them, or in 8 with a scale for 8 by 8 weights.
     #[arg(long, value_enum, default_value = "f32")]
-    weights: Weights,
+    dtype: WeightType,
     /// flex, ndarray, wgpu, … as far as compiled in [default: BURN_DEVICE, or the default backend].
     #[arg(long)]
     device: Option<String>,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
-enum Weights {
+enum WeightType {
     F32,
+    Bf16,
     Int8,
 }
 
@@ -74,9 +75,10 @@ fn generate(flags: &Flags) -> Result<()> {
     let tokenizer = Tokenizer::load(&flags.model)?;
     let published = checkpoint::load(&flags.model, &device)?;
     let stop_tokens = published.stop_tokens.clone();
-    let model = match flags.weights {
-        Weights::F32 => published.model,
-        Weights::Int8 => published.model.quantize(),
+    let model = match flags.dtype {
+        WeightType::F32 => published.model,
+        WeightType::Bf16 => published.model.to_bf16(),
+        WeightType::Int8 => published.model.quantize(),
     };
     eprintln!("{:?} loaded in {:.2} s", flags.model, began.elapsed().as_secs_f64());
 

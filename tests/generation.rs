@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 
 use burn::module::Module;
-use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
 use burn_sequence::generation::{Decoder, Finish, GenerateOptions, Generated, Sampler};
 use burn_sequence::layers::{
     AttentionConfig, DeltaNetConfig, GatedDeltaNetConfig, LinearAttentionConfig, Mamba2Config, MambaConfig,
@@ -355,10 +355,20 @@ fn a_model_in_training_generates_the_same() {
 
 #[test]
 fn a_quantized_model_says_nearly_the_same_and_steps_as_it_passes() {
-    const WIDTH: usize = 64;
-    if !on_host::on_host() {
-        return;
+    if on_host::on_host() {
+        says_nearly_the_same(LanguageModel::quantize, 0.1);
     }
+}
+
+#[test]
+fn a_model_in_bf16_says_nearly_the_same_and_steps_as_it_passes() {
+    if on_host::on_host() && Device::default().supports_dtype(DType::BF16) {
+        says_nearly_the_same(LanguageModel::to_bf16, 0.02);
+    }
+}
+
+fn says_nearly_the_same(narrow: impl Fn(LanguageModel) -> LanguageModel, tolerance: f64) {
+    const WIDTH: usize = 64;
     let _alone = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
     let device = Device::default();
     device.seed(3);
@@ -373,11 +383,11 @@ fn a_quantized_model_says_nearly_the_same_and_steps_as_it_passes() {
         let head = [Head::Untied, Head::Tied][index % 2];
         let model = LanguageModelConfig::new(WIDTH, backbone).with_head(head).init(&device).valid();
         let (exact, _) = model.forward(tokens.clone(), None, None);
-        let quantized = model.quantize();
+        let quantized = narrow(model);
         let (whole, _) = quantized.forward(tokens.clone(), None, None);
         let largest = |x: Tensor<3>| x.abs().max().into_scalar::<f64>();
         let (size, error) = (largest(exact.clone()), largest(exact - whole.clone()));
-        assert!(error > 0.0 && error < 0.1 * size, "{name}: off by {error:.1e} of {size:.1e}");
+        assert!(error > 0.0 && error < tolerance * size, "{name}: off by {error:.1e} of {size:.1e}");
         let mut state = quantized.init_state(2, &device);
         for t in 0..12 {
             let (logits, next) = quantized.step(tokens.clone().narrow(1, t, 1).squeeze_dim(1), state);

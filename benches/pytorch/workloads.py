@@ -218,8 +218,9 @@ def decoding(model, tokens=32):
 
     weights = tokens * linear_weights(model)
     return Side({"kind": "decoding", "model": models.ours(model), "tokens": tokens}, arrays,
-                {"decode": run, "decode_int8": run}, lambda: {"tokens": generate(tokens)[0, 64:]},
-                {"decode": ("read", 4 * weights), "decode_int8": ("read", weights)}, tokens, tolerance=0)
+                {"decode": run, "decode_bf16": run, "decode_int8": run}, lambda: {"tokens": generate(tokens)[0, 64:]},
+                {"decode": ("read", 4 * weights), "decode_bf16": ("read", 2 * weights), "decode_int8": ("read", weights)},
+                tokens, tolerance=0)
 
 
 @workload("decode/transformer_160m")

@@ -1,5 +1,6 @@
 //! Greedy decoding of one row.
 
+use std::cell::OnceCell;
 use std::time::{Duration, Instant};
 
 use burn::tensor::TensorData;
@@ -12,8 +13,9 @@ use crate::{Variant, Workload};
 /// A model and a prompt.
 pub struct DecodingWorkload {
     model: LanguageModel,
-    /// Made when it is first asked for.
-    quantized: Option<LanguageModel>,
+    /// With narrower weights, made when they are first asked for.
+    bf16: OnceCell<LanguageModel>,
+    int8: OnceCell<LanguageModel>,
     prompt: Vec<u32>,
     tokens: usize,
 }
@@ -23,7 +25,8 @@ impl DecodingWorkload {
     pub fn new(model: LanguageModel, prompt: &TensorData, tokens: usize) -> Self {
         Self {
             model,
-            quantized: None,
+            bf16: OnceCell::new(),
+            int8: OnceCell::new(),
             prompt: prompt.iter::<f32>().map(|token| token as u32).collect(),
             tokens,
         }
@@ -56,10 +59,8 @@ impl Workload for DecodingWorkload {
     fn run(&mut self, variant: Variant) -> Duration {
         let model = match variant {
             Variant::Decode => &self.model,
-            Variant::DecodeInt8 => {
-                self.quantized.get_or_insert_with(|| self.model.clone().quantize());
-                self.quantized.as_ref().expect("just made")
-            }
+            Variant::DecodeBf16 => self.bf16.get_or_init(|| self.model.clone().to_bf16()),
+            Variant::DecodeInt8 => self.int8.get_or_init(|| self.model.clone().quantize()),
             Variant::Forward | Variant::Train => panic!("{variant:?} is not decoding"),
         };
         self.time(model, FIRST + self.tokens).saturating_sub(self.time(model, FIRST))

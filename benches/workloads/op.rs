@@ -57,7 +57,7 @@ impl Workload for OpWorkload {
         match variant {
             Variant::Forward => drain(&self.op.forward(&self.plain)),
             Variant::Train => self.op.train(&self.tracked).iter().for_each(|(_, gradient)| drain(gradient)),
-            Variant::Decode | Variant::DecodeInt8 => panic!("an op does not decode"),
+            Variant::Decode | Variant::DecodeBf16 | Variant::DecodeInt8 => panic!("an op does not decode"),
         }
         began.elapsed()
     }

@@ -2,7 +2,7 @@
 
     cargo build --release --features tokenizers --example generate
     pip install torch==2.15.0 transformers==5.23.0
-    python examples/pretrained/compare.py DIR [--weights int8] [--tokens 64]
+    python examples/pretrained/compare.py DIR [--dtype bf16] [--tokens 64]
 
 Both sides are asked in turn, greedily, in a process of their own each, with all cores. Loading is timed to the model being
 ready, reading from the prompt to the first token, writing over the tokens after it.
@@ -52,8 +52,8 @@ def theirs(folder, prompt, tokens):
     print(json.dumps(dict(text=text, load=loaded, read=length / first, write=(written - 1) / rest, peak=peak)))
 
 
-def ours(folder, prompt, tokens, weights):
-    command = [BINARY, "--model", folder, "--prompt", prompt, "--max-tokens", str(tokens), "--weights", weights]
+def ours(folder, prompt, tokens, dtype):
+    command = [BINARY, "--model", folder, "--prompt", prompt, "--max-tokens", str(tokens), "--dtype", dtype]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     [load] = re.findall(r"loaded in ([\d.]+) s", done.stderr)
     [read, write] = re.findall(r"tokens read, ([\d.]+) a second; \d+ written, ([\d.]+) a second", done.stderr)[0]
@@ -65,14 +65,14 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder")
     parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--weights", default="f32")
+    parser.add_argument("--dtype", default="f32")
     parser.add_argument("--theirs", help=argparse.SUPPRESS)
     flags = parser.parse_args()
     if flags.theirs is not None:
         return theirs(flags.folder, flags.theirs, flags.tokens)
     long = "A list of words: " + ", ".join(f"word{i}" for i in range(120)) + "\n"
     for prompt in [*PROMPTS, long]:
-        a = ours(flags.folder, prompt, flags.tokens, flags.weights)
+        a = ours(flags.folder, prompt, flags.tokens, flags.dtype)
         command = [sys.executable, __file__, flags.folder, "--tokens", str(flags.tokens), "--theirs", prompt]
         b = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
         print(f"{prompt[:48]!r}: {'the same' if a['text'] == b['text'] else 'DIFFERENT'}")

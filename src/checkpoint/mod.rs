@@ -20,6 +20,7 @@
 //! | `mamba`, `mamba2` | Mamba and Mamba-2 in the layout of Transformers |
 //! | `bamba` | Bamba: Mamba-2 and attention, in turn |
 //! | `recurrent_gemma` | RecurrentGemma: the RG-LRU and attention within a window |
+//! | `olmo2`, `olmo_hybrid` | OLMo 2; OLMo Hybrid: Gated DeltaNet and attention, in turn |
 //! | none, but `ssm_cfg` | Mamba and Mamba-2 in the layout of `mamba_ssm` (state-spaces) |
 //!
 //! Files are mapped into memory, one `model.safetensors` or several under an index, in 16, 32 or 64 bits; parameters are
@@ -94,7 +95,7 @@ pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Checkpoint> {
 
     let table = (family.table)(&config);
     // Training may part what the configuration still calls one; as Transformers, the files are believed.
-    let embedding = &table.entry("embedding.weight").parts[0].0;
+    let embedding = &table.entries("embedding.weight")[0].parts[0].0;
     if config.head == Head::Tied && weights.differ(family.head, embedding) {
         config.head = Head::Untied;
     }

@@ -29,6 +29,11 @@ pub(super) struct Rows {
 }
 
 impl Rows {
+    /// All rows of a tensor of this many.
+    pub fn all(len: usize) -> Self {
+        Self { group: len, from: 0, len, groups: 1 }
+    }
+
     /// Rows of the whole tensor.
     pub fn total(&self) -> usize {
         self.group * self.groups
@@ -50,22 +55,29 @@ pub(super) struct Entry {
     pub parts: Vec<(String, Option<Rows>)>,
 }
 
-/// Where every parameter of a model is, by its path in the model. What the model does not have may be in it.
+/// Where every parameter of a model is, by its path in the model: where it is written, and where else it may be found.
+/// What the model does not have may be in it.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, Vec<Entry>>,
 }
 
 impl Table {
     /// A parameter that is a tensor of its own.
     pub fn whole(&mut self, ours: String, theirs: String, form: Form) {
-        self.entries.insert(ours, Entry { form, parts: vec![(theirs, None)] });
+        self.entries.insert(ours, vec![Entry { form, parts: vec![(theirs, None)] }]);
     }
 
     /// A parameter made of rows of other tensors.
     pub fn rows(&mut self, ours: String, form: Form, parts: Vec<(String, Rows)>) {
+        self.entries.remove(&ours);
+        self.or_rows(ours, form, parts);
+    }
+
+    /// A parameter that is made of rows of these tensors in other files.
+    pub fn or_rows(&mut self, ours: String, form: Form, parts: Vec<(String, Rows)>) {
         let parts = parts.into_iter().map(|(key, rows)| (key, Some(rows))).collect();
-        self.entries.insert(ours, Entry { form, parts });
+        self.entries.entry(ours).or_default().push(Entry { form, parts });
     }
 
     /// A linear map: weight and bias.
@@ -88,9 +100,30 @@ impl Table {
         self.whole(format!("{ours}.beta"), format!("{theirs}.bias"), Form::Same);
     }
 
-    /// Where the parameter of this path is.
-    pub fn entry(&self, path: &str) -> &Entry {
-        self.entries.get(path).unwrap_or_else(|| panic!("checkpoint: no key is known for parameter {path}"))
+    /// A root-mean-square norm that has this name in other files.
+    pub fn or_norm(&mut self, ours: &str, theirs: &str) {
+        let entry = Entry { form: Form::Same, parts: vec![(format!("{theirs}.weight"), None)] };
+        self.entries.entry(format!("{ours}.gamma")).or_default().push(entry);
+    }
+
+    /// Where the parameter of this path is: the first is where it is written.
+    pub fn entries(&self, path: &str) -> &[Entry] {
+        let known = self.entries.get(path);
+        known.unwrap_or_else(|| panic!("checkpoint: no key is known for parameter {path}"))
+    }
+}
+
+impl Entry {
+    /// The tensors it is in, with their shapes and the rows of each, for a parameter of this shape.
+    pub fn tensors(&self, ours: &Shape) -> impl Iterator<Item = (&str, Vec<usize>, Option<Rows>)> {
+        let shape = self.form.theirs(ours);
+        self.parts.iter().map(move |(key, rows)| {
+            let mut shape = shape.clone();
+            if let Some(rows) = rows {
+                shape[0] = rows.total();
+            }
+            (key.as_str(), shape, *rows)
+        })
     }
 }
 

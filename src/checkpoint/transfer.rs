@@ -6,7 +6,7 @@ use burn::module::{ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Shape, Tensor, TensorData, bf16, f16};
 use safetensors::Dtype;
 
-use super::table::{Rows, Table};
+use super::table::{Entry, Rows, Table};
 use super::weights::{View, Weights};
 use crate::Result;
 
@@ -28,16 +28,16 @@ impl<'a> Fill<'a> {
 
     /// The values of a parameter, in the model's order.
     fn values(&mut self, shape: &Shape) -> Result<Vec<f32>> {
-        let entry = self.table.entry(&self.path.join("."));
-        let find = |(key, rows): &(String, Option<Rows>)| {
-            let mut expected = entry.form.theirs(shape);
-            if let Some(rows) = rows {
-                expected[0] = rows.total();
-            }
-            Ok((self.weights.tensor(key, &expected)?, *rows))
+        let entries = self.table.entries(&self.path.join("."));
+        let is_there = |entry: &&Entry| {
+            entry.tensors(shape).all(|(key, shape, _)| self.weights.tensor(key, &shape).is_ok())
+        };
+        let entry = entries.iter().find(is_there).unwrap_or(&entries[0]);
+        let find = |(key, shape, rows): (&str, Vec<usize>, Option<Rows>)| {
+            Ok((self.weights.tensor(key, &shape)?, rows))
         };
         // All are there before there is room for them.
-        let views = entry.parts.iter().map(find).collect::<Result<Vec<_>>>()?;
+        let views = entry.tensors(shape).map(find).collect::<Result<Vec<_>>>()?;
         let mut values = Vec::with_capacity(shape.num_elements());
         views.iter().for_each(|(view, rows)| read(view, *rows, &mut values));
         self.used.extend(entry.parts.iter().map(|(key, _)| key.clone()));
@@ -126,21 +126,19 @@ impl ModuleVisitor for Collect<'_> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let entry = self.table.entry(&self.path.join("."));
+        let entry = &self.table.entries(&self.path.join("."))[0];
         let tensor = param.transform_for_save().val();
         let shape = tensor.shape();
         let values = entry.form.to_theirs(tensor.into_data().iter::<f32>().collect(), &shape);
-        let mut whole = entry.form.theirs(&shape);
-        let len = whole.iter().skip(1).product::<usize>();
         let mut rest = values.as_slice();
-        for (key, rows) in &entry.parts {
+        for (key, whole, rows) in entry.tensors(&shape) {
             let Some(rows) = rows else {
-                self.tensors.insert(key.clone(), (whole, values));
+                self.tensors.insert(key.into(), (whole, values));
                 return;
             };
-            whole[0] = rows.total();
+            let len = whole.iter().skip(1).product::<usize>();
             let empty = || (whole.clone(), vec![0.0; rows.total() * len]);
-            let (_, theirs) = self.tensors.entry(key.clone()).or_insert_with(empty);
+            let (_, theirs) = self.tensors.entry(key.into()).or_insert_with(empty);
             for row in rows.iter() {
                 let (values, after) = rest.split_at(len);
                 theirs[row * len..(row + 1) * len].copy_from_slice(values);

@@ -50,7 +50,7 @@ impl Implementation {
 }
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
-fn on_host<const D: usize>(tensor: &Tensor<D>) -> bool {
+pub(crate) fn on_host<const D: usize>(tensor: &Tensor<D>) -> bool {
     use burn::backend::DispatchDevice;
     let device = tensor.device().inner();
     #[allow(unreachable_patterns)]

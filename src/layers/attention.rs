@@ -4,6 +4,7 @@ use burn::config::Config;
 use burn::module::{Initializer, Module};
 use burn::nn::{Linear, LinearConfig, RmsNorm, RmsNormConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData, assert_shape};
+use serde::{Deserialize, Serialize};
 
 use super::heads::{from_heads, to_heads};
 use super::kv_cache::KvCache;
@@ -14,6 +15,16 @@ use crate::ops::{
     alibi_slopes, apply_linear, attention, output_dtype, rms_norm, rotate_rows,
 };
 use crate::{Error, Result};
+
+/// What queries and keys are normalised over (arXiv 2302.05442, section 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QkNorm {
+    /// Every head on its own, with one scale for all (Qwen3).
+    Head,
+    /// All heads together (OLMo 2, arXiv 2501.00656).
+    Whole,
+}
 
 /// Configuration of [`Attention`].
 #[derive(Config, Debug, PartialEq)]
@@ -32,9 +43,8 @@ pub struct AttentionConfig {
     pub position: Position,
     /// A token sees this many tokens, itself included; `None`: all.
     pub window: Option<usize>,
-    /// RMS normalisation of every query and key, over the head (Qwen3; arXiv 2302.05442, section 2).
-    #[config(default = false)]
-    pub qk_norm: bool,
+    /// RMS normalisation of queries and keys; `None`: none.
+    pub qk_norm: Option<QkNorm>,
     /// Scores become `cap · tanh(score / cap)`.
     pub soft_cap: Option<f64>,
     /// Whether the projections have biases.
@@ -71,9 +81,9 @@ pub struct Attention {
     pub v_proj: Linear,
     /// `[n_heads · head_dim, d_model]`.
     pub o_proj: Linear,
-    /// Of queries, over `head_dim`.
+    /// Of queries, with `qk_norm`: `[head_dim]`, or `[n_heads · head_dim]`.
     pub q_norm: Option<RmsNorm>,
-    /// Of keys, over `head_dim`.
+    /// Of keys, with `qk_norm`: `[head_dim]`, or `[n_kv_heads · head_dim]`.
     pub k_norm: Option<RmsNorm>,
     #[module(skip)]
     config: AttentionConfig,
@@ -106,16 +116,20 @@ impl AttentionConfig {
             linear.bias = linear.bias.map(|_| Initializer::Zeros.init([to], device));
             linear
         };
-        let norm = || {
-            self.qk_norm.then(|| RmsNormConfig::new(head_dim).with_epsilon(self.norm_epsilon).init(device))
+        let norm = |heads: usize| {
+            let width = self.qk_norm.map(|over| match over {
+                QkNorm::Head => head_dim,
+                QkNorm::Whole => heads * head_dim,
+            });
+            width.map(|width| RmsNormConfig::new(width).with_epsilon(self.norm_epsilon).init(device))
         };
         Attention {
             q_proj: project(self.d_model, self.n_heads * head_dim, self.bias),
             k_proj: project(self.d_model, self.n_kv_heads() * head_dim, self.bias),
             v_proj: project(self.d_model, self.n_kv_heads() * head_dim, self.bias),
             o_proj: project(self.n_heads * head_dim, self.d_model, self.out_bias.unwrap_or(self.bias)),
-            q_norm: norm(),
-            k_norm: norm(),
+            q_norm: norm(self.n_heads),
+            k_norm: norm(self.n_kv_heads()),
             config: self.clone(),
         }
     }
@@ -191,16 +205,17 @@ impl Attention {
             let [_, _, width] = x.dims();
             to_heads(x, width / self.config.head_dim())
         };
-        let normed = |x: Tensor<4>, norm: &Option<RmsNorm>| match norm {
-            Some(norm) => rms_norm(x, norm.gamma.val(), norm.epsilon),
-            None => x,
+        let normed = |x: Tensor<3>, norm: &Option<RmsNorm>| match (self.config.qk_norm, norm) {
+            (Some(QkNorm::Head), Some(norm)) => rms_norm(heads(x), norm.gamma.val(), norm.epsilon),
+            (Some(QkNorm::Whole), Some(norm)) => heads(rms_norm(x, norm.gamma.val(), norm.epsilon)),
+            _ => heads(x),
         };
         let turned = |x: Tensor<4>| match &self.config.position {
             Position::Rope(rope) => rope.rotate(x, positions),
             _ => x,
         };
-        let q = turned(normed(heads(apply_linear(&self.q_proj, x.clone())), &self.q_norm));
-        let k = turned(normed(heads(apply_linear(&self.k_proj, x.clone())), &self.k_norm));
+        let q = turned(normed(apply_linear(&self.q_proj, x.clone()), &self.q_norm));
+        let k = turned(normed(apply_linear(&self.k_proj, x.clone()), &self.k_norm));
         [q, k, heads(apply_linear(&self.v_proj, x))]
     }
 

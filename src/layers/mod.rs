@@ -25,7 +25,7 @@ mod state;
 
 use burn::tensor::Tensor;
 
-pub use attention::{Attention, AttentionConfig};
+pub use attention::{Attention, AttentionConfig, QkNorm};
 pub use by_steps::forward_by_steps;
 pub use conv_state::ConvState;
 pub use delta_net::{DeltaNet, DeltaNetConfig};

@@ -1,4 +1,4 @@
-//! A residual block: a mixer, and perhaps a feed-forward, each behind a normalisation.
+//! A residual block: a mixer, and perhaps a feed-forward, each with a normalisation.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -22,6 +22,18 @@ pub enum Residual {
     Parallel,
 }
 
+/// Where the normalisations of a block stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NormPlacement {
+    /// On what goes into the mixer and the feed-forward: `x ← x + mixer(norm(x))`.
+    #[default]
+    Before,
+    /// On what comes out of them: `x ← x + norm(mixer(x))` (OLMo 2, arXiv 2501.00656, equations 1 and 2). In the notation
+    /// `~mixer + mlp`.
+    After,
+}
+
 /// Configuration of a [`Block`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BlockConfig<C = MixerConfig> {
@@ -31,27 +43,37 @@ pub struct BlockConfig<C = MixerConfig> {
     pub feed_forward: Option<FeedForwardConfig>,
     /// How the two stand to each other.
     pub residual: Residual,
+    /// Where their normalisations stand.
+    #[serde(default)]
+    pub norm_placement: NormPlacement,
 }
 
 /// A residual block.
 #[derive(Module, Debug)]
 pub struct Block<M: SequenceMixer = Mixer> {
-    /// Before the mixer.
+    /// Before or after the mixer.
     pub mixer_norm: Norm,
     /// The mixer.
     pub mixer: M,
-    /// Before the feed-forward.
+    /// Before or after the feed-forward.
     pub feed_forward_norm: Option<Norm>,
     /// The feed-forward, if any.
     pub feed_forward: Option<FeedForward>,
     #[module(skip)]
     residual: Residual,
+    #[module(skip)]
+    norm_placement: NormPlacement,
 }
 
 impl<C: BuildMixer> BlockConfig<C> {
     /// A block of a mixer alone.
     pub fn new(mixer: impl Into<C>) -> Self {
-        Self { mixer: mixer.into(), feed_forward: None, residual: Residual::Sequential }
+        Self {
+            mixer: mixer.into(),
+            feed_forward: None,
+            residual: Residual::Sequential,
+            norm_placement: NormPlacement::Before,
+        }
     }
 
     /// With a feed-forward after the mixer.
@@ -63,6 +85,12 @@ impl<C: BuildMixer> BlockConfig<C> {
     /// With the feed-forward after or beside the mixer.
     pub fn with_residual(mut self, residual: Residual) -> Self {
         self.residual = residual;
+        self
+    }
+
+    /// With the normalisations before or after mixer and feed-forward.
+    pub fn with_norm_placement(mut self, norm_placement: NormPlacement) -> Self {
+        self.norm_placement = norm_placement;
         self
     }
 
@@ -85,6 +113,25 @@ impl<C: BuildMixer> BlockConfig<C> {
             feed_forward_norm: self.feed_forward.as_ref().map(|_| norm()),
             feed_forward: self.feed_forward.as_ref().map(|feed_forward| feed_forward.init(d_model, device)),
             residual: self.residual,
+            norm_placement: self.norm_placement,
+        }
+    }
+}
+
+impl NormPlacement {
+    /// What `within` makes of `x`, normalised before it or after; and what else comes of it.
+    fn around<const D: usize, S>(
+        self,
+        norm: &Norm,
+        x: Tensor<D>,
+        within: impl FnOnce(Tensor<D>) -> (Tensor<D>, S),
+    ) -> (Tensor<D>, S) {
+        match self {
+            Self::Before => within(norm.forward(x)),
+            Self::After => {
+                let (y, rest) = within(x);
+                (norm.forward(y), rest)
+            }
         }
     }
 }
@@ -97,13 +144,15 @@ impl<M: SequenceMixer> Block<M> {
         segments: Option<&Segments>,
         state: Option<M::State>,
     ) -> (Tensor<3>, M::State) {
-        let (mixed, state) = self.mixer.forward(self.mixer_norm.forward(x.clone()), segments, state);
+        let mix = |x| self.mixer.forward(x, segments, state);
+        let (mixed, state) = self.norm_placement.around(&self.mixer_norm, x.clone(), mix);
         (self.join(x, mixed), state)
     }
 
     /// `[batch, d_model]` to the same; as [`SequenceMixer::step`].
     pub fn step(&self, x: Tensor<2>, state: M::State) -> (Tensor<2>, M::State) {
-        let (mixed, state) = self.mixer.step(self.mixer_norm.forward(x.clone()), state);
+        let mix = |x| self.mixer.step(x, state);
+        let (mixed, state) = self.norm_placement.around(&self.mixer_norm, x.clone(), mix);
         (self.join(x, mixed), state)
     }
 
@@ -111,12 +160,13 @@ impl<M: SequenceMixer> Block<M> {
         let (Some(norm), Some(feed_forward)) = (&self.feed_forward_norm, &self.feed_forward) else {
             return x + mixed;
         };
+        let feed = |x| self.norm_placement.around(norm, x, |x| (feed_forward.forward(x), ())).0;
         match self.residual {
             Residual::Sequential => {
                 let x = x + mixed;
-                x.clone() + feed_forward.forward(norm.forward(x))
+                x.clone() + feed(x)
             }
-            Residual::Parallel => x.clone() + mixed + feed_forward.forward(norm.forward(x)),
+            Residual::Parallel => x.clone() + mixed + feed(x),
         }
     }
 }

@@ -10,7 +10,7 @@ mod quantized;
 mod saved;
 
 pub use backbone::{Backbone, BackboneConfig, BackboneState, LayerConfig};
-pub use block::{Block, BlockConfig, Residual};
+pub use block::{Block, BlockConfig, NormPlacement, Residual};
 pub use feed_forward::{FeedForward, FeedForwardConfig, Glu, HiddenWidth, Mlp};
 pub use language_model::{Head, LanguageModel, LanguageModelConfig, ModelState};
 pub use norm::{LayerNorm, Norm, NormConfig, Unchanged};

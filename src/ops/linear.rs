@@ -20,8 +20,8 @@ pub enum WeightLayout {
 /// `x W + b`, or with [`WeightLayout::OutputFirst`] `x Wᵀ + b`: `x [.., d_input]` to `[.., d_output]`.
 ///
 /// For a few rows, as in decoding, the fused form reads the weights once at the speed of memory. The weights may be
-/// quantised: those of [`LanguageModel::quantize`](crate::models::LanguageModel::quantize) are read as they are, others are made
-/// floats first.
+/// narrower than `x`: those of [`LanguageModel::quantize`](crate::models::LanguageModel::quantize) and of
+/// [`LanguageModel::to_bf16`](crate::models::LanguageModel::to_bf16) are read as they are on flex, others are made floats first.
 ///
 /// # Panics
 ///
@@ -59,18 +59,21 @@ fn pieces<const D: usize, const N: usize>(
         use crate::kernels::cpu;
         let bias = bias.clone().map(HostInput::from);
         #[cfg(feature = "flex")]
-        if let Some(weight) = int8(&weight, layout) {
-            let op = cpu::linear::int8::LinearInt8::new(weight, widths.into());
-            return fused(x, bias, widths, |inputs| int8_products(op, inputs));
+        if let Some(products) = narrow::products(&weight, layout, &widths) {
+            return fused(x, bias, widths, products);
         }
-        if !matches!(weight.dtype(), DType::QFloat(_)) {
+        if weight.dtype() == x.dtype() {
             let op = cpu::linear::Linear { layout, widths: widths.into() };
             let others = std::iter::once(weight.into()).chain(bias);
             return fused(x, others, widths, |inputs| products(op, inputs));
         }
     }
     let _ = implementation;
-    let weight = weight.dequantize();
+    let weight = match weight.dtype() {
+        DType::QFloat(_) => weight.dequantize(),
+        dtype if dtype == x.dtype() => weight,
+        _ => weight.cast(x.dtype()),
+    };
     let weight = match layout {
         WeightLayout::InputFirst => weight,
         WeightLayout::OutputFirst => weight.transpose(),
@@ -81,14 +84,6 @@ fn pieces<const D: usize, const N: usize>(
 // Not generic: compiled here, and not again in every crate that multiplies a tensor of some rank.
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 fn products(op: crate::kernels::cpu::linear::Linear, inputs: Vec<HostInput>) -> Vec<Tensor<1>> {
-    host::run_all(op, inputs)
-}
-
-#[cfg(feature = "flex")]
-fn int8_products(
-    op: crate::kernels::cpu::linear::int8::LinearInt8,
-    inputs: Vec<HostInput>,
-) -> Vec<Tensor<1>> {
     host::run_all(op, inputs)
 }
 
@@ -109,19 +104,46 @@ fn fused<const D: usize, const N: usize>(
     })
 }
 
-/// Weights on flex that the kernel for 8 bits reads.
+/// Weights on flex in formats of which only constants are made.
 #[cfg(feature = "flex")]
-fn int8(weight: &Tensor<2>, layout: WeightLayout) -> Option<burn::backend::flex::FlexQTensor> {
-    use crate::kernels::cpu::linear::int8::BLOCK;
-    use burn::backend::{BackendTensor, DispatchTensorKind};
-    let DType::QFloat(scheme) = weight.dtype() else { return None };
-    let block: [u8; 2] = scheme.block_size()?.as_dim();
-    if layout != WeightLayout::InputFirst || block.map(usize::from) != [BLOCK; 2] {
-        return None;
+mod narrow {
+    use burn::backend::flex::FlexQTensor;
+    use burn::backend::{BackendTensor, DispatchTensorKind, TensorMetadata};
+    use burn::tensor::{DType, Tensor};
+
+    use super::WeightLayout;
+    use crate::kernels::cpu::linear::bf16::Bf16;
+    use crate::kernels::cpu::linear::constant::{Constant, ConstantLinear};
+    use crate::kernels::cpu::linear::int8::{BLOCK, Int8};
+    use crate::kernels::host::{self, HostInput};
+
+    type Products = Box<dyn FnOnce(Vec<HostInput>) -> Vec<Tensor<1>>>;
+
+    /// What multiplies with such weights; `None`: they are floats of the usual widths, or lie otherwise.
+    pub(super) fn products(weight: &Tensor<2>, layout: WeightLayout, widths: &[usize]) -> Option<Products> {
+        let is_narrow = matches!(weight.dtype(), DType::QFloat(_) | DType::BF16);
+        if layout != WeightLayout::InputFirst || !is_narrow {
+            return None;
+        }
+        match weight.clone().into_dispatch().kind {
+            DispatchTensorKind::Flex(BackendTensor::Quantized(weight)) if in_blocks(&weight) => {
+                Some(of(Int8(weight), widths))
+            }
+            DispatchTensorKind::Flex(BackendTensor::Float(weight)) if weight.dtype() == DType::BF16 => {
+                Some(of(Bf16::new(&weight), widths))
+            }
+            _ => None,
+        }
     }
-    match weight.clone().into_dispatch().kind {
-        DispatchTensorKind::Flex(BackendTensor::Quantized(weight)) => Some(weight),
-        _ => None,
+
+    fn in_blocks(weight: &FlexQTensor) -> bool {
+        let DType::QFloat(scheme) = weight.dtype() else { return false };
+        scheme.block_size().is_some_and(|block| block.as_dim::<2>().map(usize::from) == [BLOCK; 2])
+    }
+
+    fn of(weights: impl Constant, widths: &[usize]) -> Products {
+        let op = ConstantLinear { weights, widths: widths.into() };
+        Box::new(|inputs| host::run_all(op, inputs))
     }
 }
 
@@ -155,10 +177,14 @@ pub(crate) fn apply_in_pieces<const D: usize, const N: usize>(
     pieces(x, weight, bias, (WeightLayout::InputFirst, widths), Implementation::Auto)
 }
 
-/// The dtype of what a layer makes of floats: its weights', unless they are quantised.
+/// The dtype of what a layer makes of floats: its weights', unless they are quantised, or in bf16 on a CPU, which
+/// computes in 32 bits.
 pub(crate) fn output_dtype(layer: &nn::Linear) -> DType {
-    match layer.weight.val().dtype() {
+    let weight = layer.weight.val();
+    match weight.dtype() {
         DType::QFloat(_) => DType::F32,
+        #[cfg(any(feature = "flex", feature = "ndarray"))]
+        DType::BF16 if crate::kernels::on_host(&weight) => DType::F32,
         dtype => dtype,
     }
 }

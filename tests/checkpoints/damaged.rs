@@ -18,7 +18,7 @@ fn set(key: &'static str, value: Value) -> impl FnOnce(&mut Value) {
 
 #[test]
 fn configurations() {
-    let cases: [(&str, &'static str, Value, &str); 19] = [
+    let cases: [(&str, &'static str, Value, &str); 21] = [
         (
             "llama",
             "model_type",
@@ -106,6 +106,18 @@ fn configurations() {
             "logits_soft_cap",
             json!(0),
             "logits_soft_cap must be positive and finite, got 0",
+        ),
+        (
+            "olmo_hybrid",
+            "layer_types",
+            json!(["linear_attention", "sliding_attention", "linear_attention"]),
+            r#"expected "full_attention" or "linear_attention""#,
+        ),
+        (
+            "olmo_hybrid",
+            "linear_value_head_dim",
+            json!(12),
+            r#"config.json: key "linear_value_head_dim" is 12, expected a multiple of linear_key_head_dim, 5"#,
         ),
         ("mamba2", "num_heads", json!(5), r#"config.json: key "num_heads" is 5, supported: 6"#),
     ];

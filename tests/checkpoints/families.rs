@@ -11,7 +11,7 @@ use crate::folder::{Copy, deviation, expected, published, tensor};
 /// Of the largest entry; f32 against f64. What is found is in `docs/checkpoints.md`.
 const TOLERANCE: f64 = 1e-5;
 
-const MODELS: [&str; 14] = [
+const MODELS: [&str; 17] = [
     "gpt_neox",
     "gpt_neox_sequential",
     "llama",
@@ -24,6 +24,9 @@ const MODELS: [&str; 14] = [
     "mamba2_tied",
     "bamba",
     "recurrent_gemma",
+    "olmo2",
+    "olmo_hybrid",
+    "olmo_hybrid_rope",
     "state_spaces_mamba",
     "state_spaces_mamba2",
 ];
@@ -134,7 +137,13 @@ fn are_written_back() {
         let mut before = tensors(&self::published(name));
         before.retain(|(key, _, _)| !published.ignored.contains(key));
         let after = tensors(folder.path());
-        if name == "recurrent_gemma" {
+        if name == "olmo_hybrid_rope" {
+            // Transformers writes some tensors under other names and cuts: these are written as they are published.
+            let sizes = |tensors: &[(String, Vec<usize>, Vec<u8>)]| -> usize {
+                tensors.iter().map(|(_, _, bytes)| bytes.len()).sum()
+            };
+            assert_eq!((after.len(), sizes(&after)), (before.len(), sizes(&before)));
+        } else if name == "recurrent_gemma" {
             // Scales of norms are kept as what they differ from 1 by.
             assert_eq!(before.len(), after.len());
             for ((key, shape, before), (written, other, after)) in before.iter().zip(&after) {
@@ -149,6 +158,11 @@ fn are_written_back() {
         let again = checkpoint::load(folder.path(), &Device::default()).expect("what was just written");
         assert_eq!(again.config, published.config, "{name}");
         assert_eq!(again.family(), published.family(), "{name}");
+        let tokens = tensor::<2>(&expected(name)["tokens"]).int();
+        let logits = |of: &Checkpoint| of.model.forward(tokens.clone(), None, None).0.into_data();
+        if name != "recurrent_gemma" {
+            logits(&again).assert_eq(&logits(&published), true);
+        }
     }
 }
 

@@ -9,8 +9,17 @@ use serde_json::{Value, json};
 
 use crate::folder::Copy;
 
-const MODELS: [&str; 8] =
-    ["bamba", "gpt_neox", "llama", "qwen3", "mamba", "mamba2", "recurrent_gemma", "state_spaces_mamba2"];
+const MODELS: [&str; 9] = [
+    "bamba",
+    "gpt_neox",
+    "llama",
+    "qwen3",
+    "mamba",
+    "mamba2",
+    "recurrent_gemma",
+    "olmo_hybrid",
+    "state_spaces_mamba2",
+];
 
 /// Values that a key may be given: of every kind, and numbers at the ends of their ranges.
 fn value() -> impl Strategy<Value = Value> {

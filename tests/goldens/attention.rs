@@ -1,6 +1,6 @@
 use burn::nn::{Linear, RmsNorm};
 use burn::tensor::{DType, Tensor};
-use burn_sequence::layers::{Attention, AttentionConfig, SequenceMixer};
+use burn_sequence::layers::{Attention, AttentionConfig, QkNorm, SequenceMixer};
 use burn_sequence::ops::{
     AttentionInputs, AttentionOptions, HardAlibi, HeadBias, Implementation, Position, Rope, RopePairs,
     alibi_slopes, attention, attention_reference, rms_norm,
@@ -112,7 +112,7 @@ fn qwen3() {
         .with_head_dim(Some(4))
         .with_position(Position::Rope(Rope { base: 5_000.0, ..Rope::default() }))
         .with_window(Some(5))
-        .with_qk_norm(true);
+        .with_qk_norm(Some(QkNorm::Head));
     check("attention_qwen3", &config);
 }
 

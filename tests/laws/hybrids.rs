@@ -3,7 +3,7 @@ use burn_sequence::layers::{
     MambaConfig, MinGruConfig, MixerConfig, ParallelConfig, RetentionConfig, RgLruConfig, S4dConfig,
 };
 use burn_sequence::models::{
-    BackboneConfig, BlockConfig, FeedForwardConfig, HiddenWidth, NormConfig, Residual,
+    BackboneConfig, BlockConfig, FeedForwardConfig, HiddenWidth, NormConfig, NormPlacement, Residual,
 };
 use burn_sequence::testing::{Law, check_hybrid_law};
 
@@ -70,6 +70,9 @@ subjects! { check_hybrid_law; BackboneConfig;
         .with_layer(block(GatedDeltaNetConfig::new(D_MODEL).with_n_heads(2).with_chunk_size(4)).with_feed_forward(swiglu()))
         .with_layer(block(GatedDeltaNetConfig::new(D_MODEL).with_n_heads(2).with_expand_v(1).with_chunk_size(64)))
         .with_layer(block(attention()).with_feed_forward(swiglu()));
+    norms_after: backbone()
+        .with_layer(block(attention()).with_feed_forward(swiglu()).with_norm_placement(NormPlacement::After))
+        .with_layer(block(MinGruConfig::new(D_MODEL)).with_norm_placement(NormPlacement::After));
     retention_between_windows: backbone()
         .with_layer(block(attention().with_window(Some(4))))
         .with_layer(block(RetentionConfig::new(D_MODEL).with_n_heads(2).with_chunk_size(4)))

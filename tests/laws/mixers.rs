@@ -1,7 +1,7 @@
 use burn_sequence::layers::{
     AttentionConfig, BuildMixer, DeltaNetConfig, Discretization, FeatureMap, GatedDeltaNetConfig, GlaConfig,
     LinearAttentionConfig, LstmConfig, Mamba2Config, MambaConfig, MinGruConfig, MixerConfig, Normalization,
-    ParallelConfig, RetentionConfig, RgLruConfig, S4dConfig, S4dInit,
+    ParallelConfig, QkNorm, RetentionConfig, RgLruConfig, S4dConfig, S4dInit,
 };
 use burn_sequence::ops::{HardAlibi, Position, Rope, RopePairs};
 use burn_sequence::testing::{Law, check_law};
@@ -18,7 +18,7 @@ fn grouped() -> AttentionConfig {
         .with_n_kv_heads(Some(2))
         .with_head_dim(Some(8))
         .with_position(Position::Rope(rope))
-        .with_qk_norm(true)
+        .with_qk_norm(Some(QkNorm::Head))
         .with_soft_cap(Some(5.0))
 }
 
@@ -76,6 +76,7 @@ fn parallel() -> ParallelConfig<MixerConfig> {
 subjects! { check_law; MixerConfig;
     attention_rope: attention();
     attention_grouped_partial_rope_norm_cap: grouped();
+    attention_norm_of_all_heads: attention().with_n_kv_heads(Some(2)).with_qk_norm(Some(QkNorm::Whole));
     attention_multi_query_nope: attention().with_n_kv_heads(Some(1)).with_position(Position::Nope);
     attention_alibi_window: attention().with_position(Position::Alibi).with_window(Some(7));
     attention_hard_alibi_bias: hard_alibi();

@@ -69,6 +69,30 @@ fn weights_of_8_bits() {
     }
 }
 
+/// Rounded to the upper half of their bits, and no further.
+#[test]
+fn weights_of_16_bits() {
+    if !crate::support::device().supports_dtype(DType::BF16) {
+        return;
+    }
+    for [d_input, d_output] in [[5, 3], [304, 700], [9, 2100], [2100, 9]] {
+        for rows in [1, 8, 33] {
+            let x = uniform([rows, d_input], -1.0, 1.0, DType::F32);
+            let weight = uniform([d_output, d_input], -1.0, 1.0, DType::F32).inner();
+            let weight = weight.cast(DType::BF16).transpose();
+            let bias = uniform([d_output], -1.0, 1.0, DType::F32);
+            let run = |name, weight: Tensor<2>| {
+                let layout = WeightLayout::InputFirst;
+                let y = linear(x.clone(), weight, Some(bias.clone()), layout, Implementation::Auto);
+                assert_eq!(y.dtype(), DType::F32);
+                outcome(name, vec![y.flatten(0, 1)], vec![("x", wrt(&x)), ("bias", wrt(&bias))])
+            };
+            let expected = run("floats", Tensor::from_inner(weight.clone().cast(DType::F32)));
+            assert_same(&expected, &run("16 bits", weight), 1e-5);
+        }
+    }
+}
+
 #[test]
 fn rows_that_are_not_contiguous() {
     let (x, weight) = (uniform([6, 20], -1.0, 1.0, DType::F32), uniform([7, 6], -1.0, 1.0, DType::F32));

@@ -7,7 +7,7 @@ use super::rope::{Names, rope};
 use crate::Result;
 use crate::checkpoint::settings::Settings;
 use crate::checkpoint::table::{Form, Table};
-use crate::layers::AttentionConfig;
+use crate::layers::{AttentionConfig, QkNorm};
 use crate::models::{
     BackboneConfig, BlockConfig, FeedForwardConfig, HiddenWidth, LanguageModelConfig, LayerConfig, NormConfig,
 };
@@ -45,7 +45,7 @@ fn config(settings: &Settings) -> Result<LanguageModelConfig> {
         .with_n_kv_heads(Some(n_kv_heads))
         .with_head_dim(head_dim)
         .with_position(Position::Rope(rope(settings, names)?))
-        .with_qk_norm(model_type == "qwen3")
+        .with_qk_norm((model_type == "qwen3").then_some(QkNorm::Head))
         .with_norm_epsilon(epsilon)
         .with_bias(settings.or("attention_bias", model_type == "qwen2")?)
         .with_out_bias((model_type == "qwen2").then_some(false));

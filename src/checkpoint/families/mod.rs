@@ -5,6 +5,7 @@ mod gpt_neox;
 mod llama;
 mod mamba;
 mod mamba2;
+mod olmo;
 mod recurrent_gemma;
 mod rope;
 mod state_spaces;
@@ -33,13 +34,14 @@ pub(super) struct Family {
     buffers: &'static [&'static str],
 }
 
-const FAMILIES: [&Family; 7] = [
+const FAMILIES: [&Family; 8] = [
     &gpt_neox::FAMILY,
     &llama::FAMILY,
     &mamba::FAMILY,
     &mamba2::FAMILY,
     &bamba::FAMILY,
     &recurrent_gemma::FAMILY,
+    &olmo::FAMILY,
     &state_spaces::FAMILY,
 ];
 

@@ -61,11 +61,11 @@ impl<C: MixerList> Builder<'_, C> {
     fn items(&mut self, items: &[Item]) -> Result<()> {
         for item in items {
             match item {
-                Item::Layer { mixer, feed_forward, text_len } => {
+                Item::Layer { mixer, feed_forward, norm_placement, text_len } => {
                     let at = mixer.at();
                     self.grow(at, 1, *text_len)?;
-                    let layer = LayerConfig::Block(self.block(mixer, feed_forward.as_ref())?);
-                    self.layers.push(layer);
+                    let block = self.block(mixer, feed_forward.as_ref())?;
+                    self.layers.push(LayerConfig::Block(block.with_norm_placement(*norm_placement)));
                 }
                 Item::Shared { at, layer } => {
                     self.grow(*at, 1, 1)?;

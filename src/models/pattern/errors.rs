@@ -35,7 +35,7 @@ fn errors_point_at_the_character() {
         ),
         ("attention(n_heads=-1)", "19: attention: n_heads: invalid value: integer `-1`, expected usize"),
         ("attention(n_heads=none)", "19: attention: n_heads: invalid type: null, expected usize"),
-        ("attention(qk_norm=1)", "19: attention: qk_norm: invalid type: integer `1`, expected a boolean"),
+        ("attention(bias=1)", "16: attention: bias: invalid type: integer `1`, expected a boolean"),
         (
             "attention(position=ropy)",
             "20: attention: position: expected rope, rope(base=…, fraction=…, pairs=…), \
@@ -68,9 +68,17 @@ fn errors_point_at_the_character() {
         ("lstm +", "7: expected a feed-forward, found the end"),
         (
             "(lstm, mamba) + mlp",
-            "1: what has a feed-forward must be one mixer, without a feed-forward of its own",
+            "1: what has a feed-forward must be one mixer, without \"~\" or a feed-forward of its own",
         ),
-        ("lstm | (mamba + mlp)", "8: a branch must be one mixer, without a feed-forward of its own"),
+        ("lstm | (mamba + mlp)", "8: a branch must be one mixer, without \"~\" or a feed-forward of its own"),
+        (
+            "(~lstm) + mlp",
+            "1: what has a feed-forward must be one mixer, without \"~\" or a feed-forward of its own",
+        ),
+        ("lstm, ~(mamba, lstm)", "7: \"~\" stands before one layer, once"),
+        ("~(~lstm)", "1: \"~\" stands before one layer, once"),
+        ("~@1", "2: expected a layer, found \"@\""),
+        ("lstm | ~mamba", "8: expected a layer, found \"~\""),
         ("parallel", "1: parallel: at least one branch is needed"),
         (
             "lstm, λ",
@@ -111,7 +119,7 @@ fn little_text_cannot_ask_for_much() {
 proptest! {
     /// Whatever the text, an answer and no panic; and what was read prints and reads back.
     #[test]
-    fn any_text_gets_an_answer(text in "([a-z@*+&|(),=0-9. \"λ\\[\\]-]|lstm|mamba|attention|mlp|3\\*|bias=true){0,24}") {
+    fn any_text_gets_an_answer(text in "([a-z@*+&|~(),=0-9. \"λ\\[\\]-]|lstm|mamba|attention|mlp|3\\*|bias=true){0,24}") {
         if let Ok(config) = BackboneConfig::<MixerConfig>::parse(&text, 16) {
             prop_assert_eq!(BackboneConfig::parse(&config.pattern(), 16).unwrap(), config);
         }

@@ -2,22 +2,34 @@
 //!
 //! ```text
 //! pattern  = layers end                      layers  = item { "," item }
-//! item     = count "*" item | "@" count | branches [ ( "+" | "&" ) call ]
+//! item     = count "*" item | "@" count | [ "~" ] branches [ ( "+" | "&" ) call ]
 //! branches = operand { "|" operand }         operand = "(" layers ")" | call
 //! call     = name [ "(" [ name "=" value { "," name "=" value } ] ")" ]
 //! ```
 
 use super::cursor::Cursor;
 use super::values::{Call, call};
-use crate::models::Residual;
+use crate::models::{NormPlacement, Residual};
 use crate::{Error, Result};
 
 /// What stands between two commas.
 #[derive(Debug)]
 pub(super) enum Item {
-    Layer { mixer: Mixer, feed_forward: Option<(Residual, Call)>, text_len: usize },
-    Shared { at: usize, layer: usize },
-    Repeat { at: usize, count: usize, items: Vec<Item> },
+    Layer {
+        mixer: Mixer,
+        feed_forward: Option<(Residual, Call)>,
+        norm_placement: NormPlacement,
+        text_len: usize,
+    },
+    Shared {
+        at: usize,
+        layer: usize,
+    },
+    Repeat {
+        at: usize,
+        count: usize,
+        items: Vec<Item>,
+    },
 }
 
 /// One mixer, or several side by side.
@@ -70,7 +82,24 @@ fn item(cursor: &mut Cursor) -> Result<Vec<Item>> {
     }
 }
 
+/// Reads a layer, or several in parentheses.
 fn layer(cursor: &mut Cursor) -> Result<Vec<Item>> {
+    let start = cursor.at();
+    if !cursor.eat('~') {
+        return normed_before(cursor);
+    }
+    let mut items = normed_before(cursor)?;
+    let text = cursor.at() - start;
+    match items.as_mut_slice() {
+        [Item::Layer { norm_placement: placement @ NormPlacement::Before, text_len, .. }] => {
+            (*placement, *text_len) = (NormPlacement::After, text);
+            Ok(items)
+        }
+        _ => Err(cursor.error(start, "\"~\" stands before one layer, once")),
+    }
+}
+
+fn normed_before(cursor: &mut Cursor) -> Result<Vec<Item>> {
     let start = cursor.at();
     let mut items = operand(cursor)?;
     let (bar, mut branches) = (cursor.at(), Vec::new());
@@ -82,7 +111,7 @@ fn layer(cursor: &mut Cursor) -> Result<Vec<Item>> {
             branches.push(sole_mixer(cursor, at, operand, "a branch")?);
         }
         let mixer = Mixer::Parallel { at: bar, branches };
-        items = vec![Item::Layer { mixer, feed_forward: None, text_len: cursor.at() - start }];
+        items = vec![plain(mixer, None, cursor.at() - start)];
     }
     let residual = match cursor.peek() {
         Some('+') => Residual::Sequential,
@@ -92,8 +121,11 @@ fn layer(cursor: &mut Cursor) -> Result<Vec<Item>> {
     let mixer = sole_mixer(cursor, start, items, "what has a feed-forward")?;
     cursor.eat(if residual == Residual::Sequential { '+' } else { '&' });
     let Some(call) = call(cursor)? else { return Err(cursor.unexpected("a feed-forward")) };
-    let feed_forward = Some((residual, call));
-    Ok(vec![Item::Layer { mixer, feed_forward, text_len: cursor.at() - start }])
+    Ok(vec![plain(mixer, Some((residual, call)), cursor.at() - start)])
+}
+
+fn plain(mixer: Mixer, feed_forward: Option<(Residual, Call)>, text_len: usize) -> Item {
+    Item::Layer { mixer, feed_forward, norm_placement: NormPlacement::Before, text_len }
 }
 
 fn operand(cursor: &mut Cursor) -> Result<Vec<Item>> {
@@ -110,15 +142,20 @@ fn operand(cursor: &mut Cursor) -> Result<Vec<Item>> {
         return Ok(items);
     }
     let Some(call) = call(cursor)? else { return Err(cursor.unexpected("a layer")) };
-    let mixer = Mixer::One(call);
-    Ok(vec![Item::Layer { mixer, feed_forward: None, text_len: cursor.at() - start }])
+    Ok(vec![plain(Mixer::One(call), None, cursor.at() - start)])
 }
 
 /// What the parentheses at `at` hold, where only a mixer can stand.
 fn sole_mixer(cursor: &Cursor, at: usize, mut items: Vec<Item>, what: &str) -> Result<Mixer> {
     match (items.pop(), items.is_empty()) {
-        (Some(Item::Layer { mixer, feed_forward: None, .. }), true) => Ok(mixer),
-        _ => Err(cursor.error(at, format!("{what} must be one mixer, without a feed-forward of its own"))),
+        (
+            Some(Item::Layer { mixer, feed_forward: None, norm_placement: NormPlacement::Before, .. }),
+            true,
+        ) => Ok(mixer),
+        _ => {
+            Err(cursor
+                .error(at, format!("{what} must be one mixer, without \"~\" or a feed-forward of its own")))
+        }
     }
 }
 

@@ -13,10 +13,11 @@
 //! | `attention & mlp` | with a feed-forward [beside](super::Residual::Parallel) the mixer |
 //! | `mlp(d_hidden=512)`, `relu_mlp`, `swiglu`, `geglu` | the [feed-forwards](super::FeedForwardConfig) |
 //! | `attention \| mamba2` | mixers side by side, [averaged](crate::layers::Parallel) |
+//! | `~attention + mlp` | with the normalisations [after](super::NormPlacement::After) mixer and feed-forward |
 //! | `@2` | the weights of the second layer again, with a state of its own |
 //!
-//! `|` binds tighter than `+` and `&`, and these tighter than `*`: `2*attention | mamba2 + mlp` is
-//! `2*((attention | mamba2) + mlp)`. `@` counts layers from 1, all repeats written out.
+//! `|` binds tighter than `+` and `&`, these tighter than `~`, and that tighter than `*`:
+//! `2*attention | mamba2 + mlp` is `2*((attention | mamba2) + mlp)`. `@` counts layers from 1, all repeats written out.
 //!
 //! A value is a number (`8`, `1e-5`), `true` or `false`, a name (`rope`), a name with options
 //! (`rope(base=500000)`), a list (`[1, 2, 3]`), text in double quotes, or fields (`(key=value)`). `none` is the

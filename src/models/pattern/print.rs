@@ -6,7 +6,7 @@ use super::build::Names;
 use super::fold::{Layer, fold};
 use super::kinds::json;
 use crate::layers::MixerList;
-use crate::models::{BackboneConfig, BlockConfig, LayerConfig, Residual};
+use crate::models::{BackboneConfig, BlockConfig, LayerConfig, NormPlacement, Residual};
 
 /// The pattern of a backbone.
 pub(super) fn backbone<C: MixerList>(config: &BackboneConfig<C>) -> String {
@@ -25,6 +25,10 @@ impl<C: MixerList> Names<C> {
 
     fn block(&self, block: &BlockConfig<C>) -> Layer {
         let mixer = self.mixer(&json(&block.mixer));
+        let mixer = match block.norm_placement {
+            NormPlacement::Before => mixer,
+            NormPlacement::After => Layer::simple(format!("~{}", mixer.grouped())),
+        };
         let Some(feed_forward) = &block.feed_forward else { return mixer };
         let sign = match block.residual {
             Residual::Sequential => '+',

@@ -9,10 +9,11 @@ use super::cursor::Cursor;
 use super::values::{Style, call, value_text};
 use crate::layers::{
     AttentionConfig, LinearAttentionConfig, LstmConfig, Mamba2Config, MambaConfig, MixerConfig,
-    ParallelConfig,
+    ParallelConfig, QkNorm,
 };
 use crate::models::{
-    BackboneConfig, BlockConfig, FeedForwardConfig, HiddenWidth, LanguageModelConfig, LayerConfig, Residual,
+    BackboneConfig, BlockConfig, FeedForwardConfig, HiddenWidth, LanguageModelConfig, LayerConfig,
+    NormPlacement, Residual,
 };
 use crate::ops::{HardAlibi, Position, Rope, RopePairs};
 
@@ -29,8 +30,9 @@ fn position() -> impl Strategy<Value = Position> {
 fn attention() -> impl Strategy<Value = MixerConfig> {
     let heads = (prop_oneof![Just(2), Just(4)], option::of(1..3_usize), option::of(Just(8)));
     let cap = option::of(prop_oneof![1e-300..1e300, Just(f64::MIN_POSITIVE), Just(f64::from(0.1_f32))]);
-    (heads, position(), option::of(1..9_usize), any::<bool>(), cap).prop_map(
-        |((heads, kv_heads, head_dim), position, window, bias, cap)| {
+    let qk_norm = option::of(prop_oneof![Just(QkNorm::Head), Just(QkNorm::Whole)]);
+    (heads, position(), option::of(1..9_usize), any::<bool>(), cap, qk_norm).prop_map(
+        |((heads, kv_heads, head_dim), position, window, bias, cap, qk_norm)| {
             AttentionConfig::new(WIDTH)
                 .with_n_heads(heads)
                 .with_n_kv_heads(kv_heads)
@@ -39,6 +41,7 @@ fn attention() -> impl Strategy<Value = MixerConfig> {
                 .with_window(window)
                 .with_bias(bias)
                 .with_soft_cap(cap)
+                .with_qk_norm(qk_norm)
                 .into()
         },
     )
@@ -70,8 +73,9 @@ fn block() -> impl Strategy<Value = BlockConfig> {
         width().prop_map(FeedForwardConfig::Geglu)
     ];
     let residual = prop_oneof![Just(Residual::Sequential), Just(Residual::Parallel)];
-    (mixer(), option::of((feed_forward, residual))).prop_map(|(mixer, feed_forward)| {
-        let block = BlockConfig::new(mixer);
+    let placement = prop_oneof![2 => Just(NormPlacement::Before), 1 => Just(NormPlacement::After)];
+    (mixer(), placement, option::of((feed_forward, residual))).prop_map(|(mixer, placement, feed_forward)| {
+        let block = BlockConfig::new(mixer).with_norm_placement(placement);
         match feed_forward {
             None => block,
             Some((ff, residual)) => block.with_feed_forward(ff).with_residual(residual),

@@ -1,4 +1,4 @@
-use crate::layers::{AttentionConfig, MambaConfig, MixerConfig, ParallelConfig};
+use crate::layers::{AttentionConfig, MambaConfig, MixerConfig, ParallelConfig, QkNorm};
 use crate::models::{BackboneConfig, BlockConfig, LanguageModelConfig, LayerConfig};
 use crate::ops::{Position, Rope};
 
@@ -19,8 +19,8 @@ fn options_overlay_the_defaults_of_the_width() {
         .with_n_heads(4)
         .with_n_kv_heads(Some(2))
         .with_position(Position::Rope(Rope { base: 500_000.0, fraction: 0.25, ..Rope::default() }))
-        .with_qk_norm(true);
-    let text = "attention(n_heads=4, n_kv_heads=2, position=rope(base=5e5, fraction=0.25), qk_norm=true, window=none)";
+        .with_qk_norm(Some(QkNorm::Whole));
+    let text = "attention(n_heads=4, n_kv_heads=2, position=rope(base=5e5, fraction=0.25), qk_norm=whole, window=none)";
     assert_eq!(mixer(text), MixerConfig::Attention(expected));
     assert_eq!(mixer("mamba(dt_min=1e-4)"), MixerConfig::Mamba(MambaConfig::new(128).with_dt_min(1e-4)));
     // `none` is the absence of a value for one option and a name for another.
@@ -45,6 +45,7 @@ fn same_layers() {
         ("2*(lstm, 2*mamba)", "lstm, mamba, mamba, lstm, (mamba, mamba)"),
         ("2*attention + mlp", "2*(attention + mlp)"),
         ("2*attention | lstm & swiglu", "2*((attention | lstm) & swiglu)"),
+        ("2*~attention + mlp", "2*(~(attention + mlp))"),
         ("((lstm))", "lstm()"),
         ("attention(position=hard_alibi())", "attention(position=hard_alibi)"),
     ] {
@@ -52,6 +53,7 @@ fn same_layers() {
     }
     assert_ne!(parse("attention | lstm | mamba"), parse("(attention | lstm) | mamba"));
     assert_ne!(parse("attention + mlp"), parse("attention & mlp"));
+    assert_ne!(parse("attention"), parse("~attention"));
 }
 
 #[test]

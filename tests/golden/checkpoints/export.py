@@ -108,6 +108,20 @@ def state_spaces(name, of, settings):
     (HERE / name / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
 
 
+def olmo_hybrid(name, keys):
+    """As OLMo Hybrid is published: Transformers reads that, but writes q, k and v as thirds, and the norm after attention
+    under the name of another one."""
+    tensors = load_file(HERE / name / "model.safetensors")
+    for key in [key for key in tensors if key.endswith("linear_attn.q_conv1d.weight")]:
+        names = [key.replace("q_conv1d", f"{part}_conv1d") for part in "qkv"]
+        together = np.concatenate([tensors[name] for name in names])
+        tensors |= dict(zip(names, np.split(together, [keys, 2 * keys])))
+    for key in [key for key in tensors if key.endswith("post_feedforward_layernorm.weight")]:
+        norm = key.replace("post_feedforward_layernorm", "feedforward_layer_norm")
+        tensors[key.replace("post_feedforward", "post_attention")] = tensors.pop(norm)
+    save_file(tensors, HERE / name / "model.safetensors", metadata={"format": "pt"})
+
+
 def characters(name):
     """A tokenizer of single characters: as many as the vocabulary has room for."""
     vocab = ["<unk>", "<s>", "</s>", "\n", " ", *"abcdefghijklmnopqrstuvwxyz012345678"]
@@ -160,6 +174,17 @@ Model("bamba", hf.BambaConfig(
 Model("recurrent_gemma", hf.RecurrentGemmaConfig(
     **small | dict(hidden_size=32), num_key_value_heads=1, lru_width=32, attention_window_size=4, conv1d_width=3, logits_soft_cap=5.0,
     rms_norm_eps=1e-3, block_types=["recurrent", "attention"], pad_token_id=0))
+olmo = {key: value for key, value in small.items() if key != "num_hidden_layers"}
+Model("olmo2", hf.Olmo2Config(num_hidden_layers=2, num_key_value_heads=2, rms_norm_eps=1e-3, pad_token_id=0, **olmo))
+delta = dict(linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=5, linear_value_head_dim=10,
+             linear_conv_kernel_dim=3, pad_token_id=0)
+Model("olmo_hybrid", hf.OlmoHybridConfig(
+    num_hidden_layers=3, layer_types=["linear_attention", "full_attention", "linear_attention"],
+    num_key_value_heads=2, rms_norm_eps=1e-3, rope_parameters=dict(rope_theta=None), **delta, **olmo))
+olmo_hybrid("olmo_hybrid", keys=10)
+Model("olmo_hybrid_rope", hf.OlmoHybridConfig(
+    num_hidden_layers=2, linear_allow_neg_eigval=False, attention_bias=True, tie_word_embeddings=True,
+    rope_parameters=dict(rope_type="default", rope_theta=500.0), pad_token_id=0, **olmo))
 Model("mamba_plain", hf.MambaConfig(state_size=4, **ssm))
 state_spaces("state_spaces_mamba", "mamba_plain", dict(
     d_model=24, n_layer=2, vocab_size=37, ssm_cfg=dict(d_state=4), rms_norm=True, residual_in_fp32=True,

@@ -92,20 +92,32 @@ fn by_outputs<F: Real>(x: &[F], (weight, at): (&[F], Layout), [width, d_input]: 
     (0..rows * width).map(|index| columns[index % width * rows + index / width]).collect()
 }
 
+/// A weight as it is stored.
+pub(super) trait Weight<F>: Copy + Send + Sync {
+    fn float(self) -> F;
+}
+
+impl<F: Real> Weight<F> for F {
+    #[inline(always)]
+    fn float(self) -> F {
+        self
+    }
+}
+
 /// `y += x[.., inputs] · weight[inputs, ..]`, the weights' rows contiguous.
-struct AddRows<'a, F> {
-    x: &'a [F],
-    d_input: usize,
-    inputs: Range<usize>,
-    weight: &'a [F],
-    at: Layout,
-    y: &'a mut [F],
+pub(super) struct AddRows<'a, F, W> {
+    pub x: &'a [F],
+    pub d_input: usize,
+    pub inputs: Range<usize>,
+    pub weight: &'a [W],
+    pub at: Layout,
+    pub y: &'a mut [F],
 }
 
 /// Rows of weights that pass at once: as many streams as a core's prefetchers follow.
 const STREAMS: usize = 8;
 
-impl<F: Real> Work for AddRows<'_, F> {
+impl<F: Real, W: Weight<F>> Work for AddRows<'_, F, W> {
     type Output = ();
 
     #[inline(always)]
@@ -124,19 +136,19 @@ impl<F: Real> Work for AddRows<'_, F> {
                     let y = &mut y[columns.clone()];
                     if group.len() == STREAMS {
                         let x: [F; STREAMS] = std::array::from_fn(|index| x[start + index]);
-                        let rows: [&[F]; STREAMS] =
+                        let rows: [&[W]; STREAMS] =
                             std::array::from_fn(|index| &stream(start + index)[..y.len()]);
                         for (column, y) in y.iter_mut().enumerate() {
                             let mut sum = *y;
                             for index in 0..STREAMS {
-                                sum = F::fma::<FMA>(x[index], rows[index][column], sum);
+                                sum = F::fma::<FMA>(x[index], rows[index][column].float(), sum);
                             }
                             *y = sum;
                         }
                     } else {
                         for input in group.clone() {
                             for (y, &weight) in y.iter_mut().zip(stream(input)) {
-                                *y = F::fma::<FMA>(x[input], weight, *y);
+                                *y = F::fma::<FMA>(x[input], weight.float(), *y);
                             }
                         }
                     }

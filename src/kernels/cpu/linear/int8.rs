@@ -1,8 +1,6 @@
-//! The affine map with weights of 8 bits: a quarter of what decoding reads.
+//! Weights of 8 bits: a quarter of what decoding reads.
 //!
-//! Weights are Burn's quantised tensors, `[d_input, d_output]`, with a scale for every block of [`BLOCK`] by [`BLOCK`]. A
-//! few rows read them as they are; many rows are multiplied by the weights made
-//! floats again, a cost that they share.
+//! Burn's quantised tensors, `[d_input, d_output]`, with a scale for every block of [`BLOCK`] by [`BLOCK`].
 
 use std::ops::Range;
 
@@ -10,22 +8,16 @@ use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexQTensor;
 use rayon::prelude::*;
 
-use super::{AddBias, bias_gradient, chunk, few_rows, product};
-use crate::kernels::cpu::gemm::Layout;
+use super::constant::Constant;
 use crate::kernels::cpu::vectorised::{Work, vectorised};
-use crate::kernels::host::{Array, HostOp};
 use crate::kernels::real::Real;
 
 /// Inputs of a block, and outputs.
 pub(crate) const BLOCK: usize = 8;
 
-/// Inputs `x [.., d_input]` and perhaps `bias [d_output]`; outputs `[.., width]`, the columns of the result cut into
-/// pieces of these widths.
+/// The weights, in blocks of [`BLOCK`] by [`BLOCK`].
 #[derive(Clone, Debug)]
-pub(crate) struct LinearInt8 {
-    weight: FlexQTensor,
-    widths: Vec<usize>,
-}
+pub(crate) struct Int8(pub(crate) FlexQTensor);
 
 /// The weights as the kernel reads them.
 #[derive(Clone, Copy)]
@@ -45,19 +37,18 @@ impl<'a> Weights<'a> {
     }
 }
 
-impl LinearInt8 {
-    /// Of weights in blocks of [`BLOCK`] by [`BLOCK`].
-    pub(crate) fn new(weight: FlexQTensor, widths: Vec<usize>) -> Self {
-        Self { weight, widths }
-    }
-
-    fn dims(&self) -> [usize; 2] {
-        self.weight.shape().dims()
-    }
-
+impl Int8 {
     fn weights(&self) -> Weights<'_> {
         let [_, d_output] = self.dims();
-        Weights { values: self.weight.tensor().storage(), scales: self.weight.scales(), d_output }
+        Weights { values: self.0.tensor().storage(), scales: self.0.scales(), d_output }
+    }
+}
+
+impl Constant for Int8 {
+    const STEP: usize = BLOCK;
+
+    fn dims(&self) -> [usize; 2] {
+        self.0.shape().dims()
     }
 
     fn floats<F: Real>(&self) -> Vec<F> {
@@ -69,65 +60,10 @@ impl LinearInt8 {
         });
         floats
     }
-}
 
-/// Cuts rows into pieces of these widths.
-fn cut<F: Real>(rows: &[F], widths: &[usize]) -> Vec<Vec<F>> {
-    let mut start = 0;
-    let piece = |&width: &usize| {
-        start += width;
-        let piece = start - width..start;
-        rows.chunks_exact(widths.iter().sum()).flat_map(|row| row[piece.clone()].iter().copied()).collect()
-    };
-    widths.iter().map(piece).collect()
-}
-
-impl HostOp for LinearInt8 {
-    fn forward<F: Real>(&self, inputs: &[Array<'_, F>], _: bool) -> (Vec<Vec<F>>, Vec<F>) {
-        let ([d_input, d_output], x) = (self.dims(), inputs[0].data);
-        let rows = x.len() / d_input;
-        let mut y = match rows {
-            0..=super::FEW_ROWS => few_rows::in_parts([rows, d_output, d_input], BLOCK, |inputs, outputs| {
-                let mut y = vec![F::zero(); rows * outputs.len()];
-                vectorised(AddBlocks { x, d_input, inputs, outputs, weights: self.weights(), y: &mut y });
-                y
-            }),
-            _ => {
-                let size = [rows, d_output, d_input];
-                let weights = (&*self.floats(), Layout::new(0, d_output, 1));
-                product(size, (x, Layout::new(0, d_input, 1)), weights)
-            }
-        };
-        if let Some(bias) = inputs.get(1) {
-            let bias = bias.data;
-            y.par_chunks_mut(chunk(d_output)).for_each(|y| vectorised(AddBias { y, bias }));
-        }
-        let outputs = if self.widths.len() == 1 { vec![y] } else { cut(&y, &self.widths) };
-        (outputs, Vec::new())
-    }
-
-    /// Of the input and the bias: the weights are constants.
-    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], _: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
-        let [d_input, d_output] = self.dims();
-        let weights = self.floats::<F>();
-        let rows = inputs[0].len() / d_input;
-        let mut dx = vec![F::zero(); rows * d_input];
-        let mut d_bias = Vec::new();
-        let mut first = 0;
-        for (&grad, &width) in grads.iter().zip(&self.widths) {
-            let back = (weights.as_slice(), Layout::new(first, d_output, 1).t());
-            let part = product([rows, d_input, width], (grad, Layout::new(0, width, 1)), back);
-            dx.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
-            if inputs.len() > 1 {
-                d_bias.extend(bias_gradient(grad, width));
-            }
-            first += width;
-        }
-        let mut grads = vec![dx];
-        if inputs.len() > 1 {
-            grads.push(d_bias);
-        }
-        grads
+    fn add<F: Real>(&self, x: &[F], inputs: Range<usize>, outputs: Range<usize>, y: &mut [F]) {
+        let [d_input, _] = self.dims();
+        vectorised(AddBlocks { x, d_input, inputs, outputs, weights: self.weights(), y });
     }
 }
 

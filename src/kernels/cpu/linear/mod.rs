@@ -1,5 +1,9 @@
 //! The affine map of rows, forward and backward, without the copies and the zeroing of a general matrix product.
 
+#[cfg(feature = "flex")]
+pub(crate) mod bf16;
+#[cfg(feature = "flex")]
+pub(crate) mod constant;
 mod few_rows;
 #[cfg(feature = "flex")]
 pub(crate) mod int8;
