@@ -169,23 +169,27 @@ fn accuracy_is_that_of_greedy_decoding() {
     assert_eq!(accuracy_by_length(&model, &task(), &[length], strings, seed), [(length, measured)]);
 }
 
-/// What weights of 8 bits cost; with `--nocapture` the figures are printed.
+/// What narrower weights cost; with `--nocapture` the figures are printed.
 #[test]
-fn a_quantized_copier_copies_as_well() {
+fn a_copier_of_narrow_weights_copies_as_well() {
     let pattern =
         "2*(attention(n_heads=4, position=hard_alibi(windows=[1, 2, 3])) + mlp), mamba2(head_dim=16)";
     let training = TrainingConfig::new(400).with_batch_size(16).with_context_len(48).with_learning_rate(3e-3);
     let task = Copying::new(2..=8);
     let model = fit(draw(pattern, 64, 0), &task, &training, &mut Silent).unwrap().model.valid();
-    let quantized = model.clone().quantize();
+    let mut narrow = vec![("8 bits", model.clone().quantize())];
+    if model.device().supports_dtype(burn::tensor::DType::BF16) {
+        narrow.push(("bf16", model.clone().to_bf16()));
+    }
     for length in [4, 8] {
-        let [exact, rounded] = [&model, &quantized].map(|model| accuracy(model, &task, length, 512, 1));
-        println!(
-            "length {length}: strings {:.3} of f32, {:.3} of 8 bits; letters {:.3}, {:.3}",
-            exact.string, rounded.string, exact.char, rounded.char
-        );
+        let exact = accuracy(&model, &task, length, 512, 1);
+        println!("length {length}, 32 bits: strings {:.3}, letters {:.3}", exact.string, exact.char);
         assert!(exact.char > 0.5, "{exact:?} has learned nothing to lose");
-        assert!((exact.char - rounded.char).abs() < 0.02, "{exact:?} became {rounded:?}");
+        for (name, model) in &narrow {
+            let rounded = accuracy(model, &task, length, 512, 1);
+            println!("length {length}, {name}: strings {:.3}, letters {:.3}", rounded.string, rounded.char);
+            assert!((exact.char - rounded.char).abs() < 0.02, "{name}: {exact:?} became {rounded:?}");
+        }
     }
 }
 

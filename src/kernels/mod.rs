@@ -51,8 +51,25 @@ impl Implementation {
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) fn on_host<const D: usize>(tensor: &Tensor<D>) -> bool {
+    is_host(&tensor.device().inner())
+}
+
+/// What `work` returns, done on a thread of the pool where `device` is a CPU that records no gradients.
+///
+/// Decoding a token is hundreds of small parallel operations. From a thread outside the pool each of them wakes a worker
+/// and waits for it, which may take as long as the operation; from a worker, none does.
+pub(crate) fn among_workers<T: Send>(device: &burn::tensor::Device, work: impl FnOnce() -> T + Send) -> T {
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    if is_host(device) {
+        return rayon::scope(|_| work());
+    }
+    let _ = device;
+    work()
+}
+
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+fn is_host(device: &burn::tensor::Device) -> bool {
     use burn::backend::DispatchDevice;
-    let device = tensor.device().inner();
     #[allow(unreachable_patterns)]
     match device.as_dispatch() {
         #[cfg(feature = "flex")]

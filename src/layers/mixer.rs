@@ -11,7 +11,7 @@ use crate::ops::Segments;
 /// A causal map over a sequence: in parallel, in pieces, or one token at a time.
 ///
 /// The three ways agree, in values and gradients; [`testing`](crate::testing) holds any implementation to it.
-pub trait SequenceMixer: Module + ModuleDisplay {
+pub trait SequenceMixer: Module + ModuleDisplay + Sync {
     /// All that the past leaves behind for the next token.
     type State: MixerState;
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::backbone::{Backbone, BackboneConfig, BackboneState};
 use crate::layers::{BuildMixer, Mixer, MixerConfig, MixerState, SequenceMixer};
+use crate::kernels::among_workers;
 use crate::ops::{Implementation, Segments, WeightLayout, apply_linear, linear};
 use crate::{Error, Result};
 
@@ -227,8 +228,10 @@ impl<M: SequenceMixer> LanguageModel<M> {
         segments: Option<&Segments>,
         state: Option<ModelState<M>>,
     ) -> (Tensor<3>, ModelState<M>) {
-        let (hidden, state) = self.hidden(tokens, segments, state);
-        (self.logits(hidden), state)
+        among_workers(&self.device(), || {
+            let (hidden, state) = self.hidden(tokens, segments, state);
+            (self.logits(hidden), state)
+        })
     }
 
     /// One token of every row, `[batch]`, to logits `[batch, vocab_size]`.
@@ -237,11 +240,13 @@ impl<M: SequenceMixer> LanguageModel<M> {
     ///
     /// If `tokens` and `state` do not agree, or a token is not below `vocab_size`.
     pub fn step(&self, tokens: Tensor<1, Int>, state: ModelState<M>) -> (Tensor<2>, ModelState<M>) {
-        let [batch] = tokens.dims();
-        let x = self.embed(tokens.unsqueeze_dim(1)).squeeze_dim::<2>(1);
-        assert_shape!(x, [batch, _]);
-        let (hidden, state) = self.backbone.step(x, state);
-        (self.logits(hidden), state)
+        among_workers(&self.device(), || {
+            let [batch] = tokens.dims();
+            let x = self.embed(tokens.unsqueeze_dim(1)).squeeze_dim::<2>(1);
+            assert_shape!(x, [batch, _]);
+            let (hidden, state) = self.backbone.step(x, state);
+            (self.logits(hidden), state)
+        })
     }
 
     /// Whether every token is in the vocabulary.
