@@ -6,8 +6,8 @@ use burn::tensor::{Device, Int, Tensor, assert_shape};
 use serde::{Deserialize, Serialize};
 
 use super::backbone::{Backbone, BackboneConfig, BackboneState};
-use crate::layers::{BuildMixer, Mixer, MixerConfig, MixerState, SequenceMixer};
 use crate::kernels::among_workers;
+use crate::layers::{BuildMixer, Mixer, MixerConfig, MixerState, SequenceMixer};
 use crate::ops::{Implementation, Segments, WeightLayout, apply_linear, linear};
 use crate::{Error, Result};
 
