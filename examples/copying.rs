@@ -15,7 +15,7 @@ mod common;
 use std::sync::Arc;
 
 use burn_sequence::Result;
-use burn_sequence::tasks::{Copying, DuplicateNgram, Task};
+use burn_sequence::tasks::{Copying, DuplicateNgram, Packing, Task};
 use clap::{Parser, ValueEnum};
 use common::experiment::{Arm, Experiment, Metric, Point, Probe};
 use common::models::{CONTENDERS, Contender};
@@ -90,8 +90,9 @@ fn copying(Flags { options, preset }: &Flags) -> Result<()> {
             name: "copying",
             task,
             probes: vec![by_length, duplicates],
-            steps: [3000, 500],
+            steps: [2000, 500],
             context_len: if paper { 512 } else { 96 },
+            packing: Packing::Paper,
         }],
     };
     let results = experiment.run(options)?;

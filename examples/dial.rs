@@ -14,17 +14,17 @@ mod common;
 use std::sync::Arc;
 
 use burn_sequence::Result;
-use burn_sequence::tasks::{Copying, SelectiveCopying, Task};
+use burn_sequence::tasks::{Copying, Packing, SelectiveCopying, Task};
 use common::cli::Options;
 use common::experiment::{Arm, Experiment, Probe};
 use common::models::Contender;
 
-/// States of 4, 16 and 64 numbers a channel, and one attention beside Mambas: about 0.4 million parameters each.
+/// States of 4, 16 and 64 numbers a channel, and one attention among Mambas: about 0.1 million parameters each.
 const DIAL: [(&str, &str, usize); 4] = [
-    ("mamba-4", "4*mamba(d_state=4)", 124),
-    ("mamba-16", "4*mamba(d_state=16)", 120),
-    ("mamba-64", "4*mamba(d_state=64)", 104),
-    ("hybrid", "attention(position=hard_alibi), 3*mamba(d_state=16)", 128),
+    ("mamba-4", "3*mamba(d_state=4)", 68),
+    ("mamba-16", "3*mamba(d_state=16)", 64),
+    ("mamba-64", "3*mamba(d_state=64)", 48),
+    ("hybrid", "mamba, attention(n_heads=4, position=nope), 2*mamba", 60),
 ];
 
 fn main() -> std::process::ExitCode {
@@ -41,18 +41,25 @@ fn dial(options: &Options) -> Result<()> {
         "Copying".into(),
         "length of the string (letters)",
     );
-    let filtering: Arc<dyn Task> = Arc::new(SelectiveCopying::new(88..=88, 8));
-    let slots: [&[usize]; 2] = [&[88, 176, 880, 8800], &[88, 880]];
+    let filtering: Arc<dyn Task> = Arc::new(SelectiveCopying::new(8..=64, 8));
+    let slots: [&[usize]; 2] = [&[64, 128, 640, 6400], &[64, 640]];
     let filters =
         Probe::by_length(&filtering, options.either(slots), "Filtering".into(), "slots for 8 data and noise");
-    let steps = [3000, 100];
+    let (steps, packing) = ([2000, 100], Packing::Segments);
     let experiment = Experiment {
         name: "dial",
         contenders: Contender::list(&DIAL),
         quick: &["mamba-4", "hybrid"],
         arms: vec![
-            Arm { name: "copying", task: copying, probes: vec![copies], steps, context_len: 96 },
-            Arm { name: "filtering", task: filtering, probes: vec![filters], steps, context_len: 96 },
+            Arm { name: "copying", task: copying, probes: vec![copies], steps, context_len: 96, packing },
+            Arm {
+                name: "filtering",
+                task: filtering,
+                probes: vec![filters],
+                steps,
+                context_len: 128,
+                packing,
+            },
         ],
     };
     experiment.run(options)?;

@@ -16,7 +16,7 @@ mod common;
 
 use std::sync::Arc;
 
-use burn_sequence::tasks::{FlipFlop, Induction, SelectiveCopying, Task};
+use burn_sequence::tasks::{FlipFlop, Induction, Packing, SelectiveCopying, Task};
 use common::cli::Options;
 use common::experiment::{Arm, Experiment, Metric, Point, Probe};
 use common::models::{Contender, FILTERS};
@@ -34,25 +34,25 @@ fn main() -> std::process::ExitCode {
     })
 }
 
-/// Eight data in 152 slots, then in up to a hundred times as many.
+/// Eight data in up to 64 slots, then in up to a hundred times as many.
 fn selective_copying(options: &Options) -> Arm {
-    let (slots, data) = (152, 8);
-    let task: Arc<dyn Task> = Arc::new(SelectiveCopying::new(slots..=slots, data));
-    let lengths = options.either([&[152, 304, 608, 1520, 4560, 15_200][..], &[152, 1520]]);
-    let title = format!("Selective copying: {data} data, trained in {slots} slots");
+    let (slots, data) = (64, 8);
+    let task: Arc<dyn Task> = Arc::new(SelectiveCopying::new(data..=slots, data));
+    let lengths = options.either([&[64, 128, 256, 640, 1920, 6400][..], &[64, 640]]);
+    let title = format!("Selective copying: {data} data, trained in up to {slots} slots");
     let probes = vec![Probe::by_length(&task, lengths, title, "slots for data and noise")];
-    Arm { name: "selective_copying", task, probes, steps: [3000, 60], context_len: slots + data }
+    arm("selective_copying", task, probes, 1000)
 }
 
-/// What followed the special token, of strings of 64 tokens, then of up to a million.
+/// What followed the special token, of strings of up to 64 tokens, then of up to a million.
 fn induction(options: &Options) -> Arm {
     let trained = 64;
-    let task: Arc<dyn Task> = Arc::new(Induction::new(trained..=trained));
-    let powers: Vec<usize> = (6..=20).step_by(2).map(|power| 1 << power).collect();
-    let title = format!("Induction heads: trained on {trained} tokens");
+    let task: Arc<dyn Task> = Arc::new(Induction::new(8..=trained));
+    let powers = [6, 8, 10, 12, 16, 20].map(|power| 1 << power);
+    let title = format!("Induction heads: trained on up to {trained} tokens");
     let probes =
         vec![Probe::by_length(&task, options.either([&powers, &powers[..4]]), title, "tokens of the string")];
-    Arm { name: "induction", task, probes, steps: [5000, 60], context_len: trained }
+    arm("induction", task, probes, 1000)
 }
 
 /// The bit written last; four of five pairs are ignored in training, then fewer or more.
@@ -68,5 +68,9 @@ fn flip_flop() -> Arm {
         metric: Metric::Answers,
         points: [10, 50, 80, 90, 98].map(point).into(),
     };
-    Arm { name: "flip_flop", task: task(80), probes: vec![probe], steps: [2000, 60], context_len: 2 * pairs }
+    arm("flip_flop", task(80), vec![probe], 600)
+}
+
+fn arm(name: &'static str, task: Arc<dyn Task>, probes: Vec<Probe>, steps: usize) -> Arm {
+    Arm { name, task, probes, steps: [steps, 60], context_len: 128, packing: Packing::Segments }
 }

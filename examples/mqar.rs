@@ -14,7 +14,7 @@ mod common;
 use std::sync::Arc;
 
 use burn_sequence::Result;
-use burn_sequence::tasks::{Mqar, Task};
+use burn_sequence::tasks::{Mqar, Packing, Task};
 use common::chart::{Chart, Scale, Series};
 use common::cli::Options;
 use common::experiment::{Arm, Experiment, Metric, Probe};
@@ -54,7 +54,14 @@ fn mqar(options: &Options) -> Result<()> {
         name: "mqar",
         contenders: Contender::list(&MIXERS),
         quick: &["attention", "mamba2"],
-        arms: vec![Arm { name: "mqar", task, probes: vec![by_pairs], steps: [4000, 200], context_len: 64 }],
+        arms: vec![Arm {
+            name: "mqar",
+            task,
+            probes: vec![by_pairs],
+            steps: [2000, 200],
+            context_len: 64,
+            packing: Packing::Paper,
+        }],
     };
     let results = experiment.run(options)?;
 

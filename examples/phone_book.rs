@@ -14,7 +14,7 @@ mod common;
 use std::sync::Arc;
 
 use burn_sequence::Result;
-use burn_sequence::tasks::Task;
+use burn_sequence::tasks::{Packing, Task};
 use common::cli::Options;
 use common::experiment::{Arm, Experiment, Probe};
 use common::models::{CONTENDERS, Contender};
@@ -41,7 +41,8 @@ fn phone_book(options: &Options) -> Result<()> {
             task,
             probes: vec![probe],
             steps: [3000, 40],
-            context_len: 288,
+            context_len: 448,
+            packing: Packing::Segments,
         }],
     };
     experiment.run(options)?;

@@ -35,8 +35,9 @@ pub struct Options {
     /// Seeds to run, 0, 1, …
     #[arg(long, default_value_t = 1)]
     pub seeds: u64,
-    /// The highest learning rate; several, with commas, are all run for every model, and the best is shown.
-    #[arg(long, value_delimiter = ',', default_value = "1e-3", value_parser = rate)]
+    /// The highest learning rate; several, with commas, are all run with seed 0 for every model, and the best with the other
+    /// seeds.
+    #[arg(long, value_delimiter = ',', default_value = "3e-3", value_parser = rate)]
     pub lr: Vec<f64>,
     /// Lengths trained on, MIN..=MAX or MIN-MAX [default: the experiment's].
     #[arg(long, value_parser = range)]
@@ -53,9 +54,9 @@ pub struct Options {
     /// Rows of a training step.
     #[arg(long, default_value_t = 32)]
     pub batch_size: usize,
-    /// Whether examples of a row are apart: `paper` (no) or `segments` (yes).
-    #[arg(long, default_value_t = Packing::Paper)]
-    pub packing: Packing,
+    /// Whether examples of a row are apart: `paper` (no) or `segments` (yes) [default: the experiment's].
+    #[arg(long)]
+    pub packing: Option<Packing>,
     /// Where records, plots and run states go [default: runs/ and the experiment's name, with --quick runs/…-quick].
     #[arg(long)]
     pub out: Option<PathBuf>,

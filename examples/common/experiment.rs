@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use burn_sequence::tasks::Task;
+use burn_sequence::tasks::{Packing, Task};
 
 use super::models::Contender;
 
@@ -30,6 +30,8 @@ pub struct Arm {
     pub steps: [usize; 2],
     /// Tokens of a training row.
     pub context_len: usize,
+    /// Whether the examples of a row are apart.
+    pub packing: Packing,
 }
 
 /// A row of questions.

@@ -39,13 +39,18 @@ pub struct Overall {
 }
 
 impl Overall {
-    /// Over `runs` runs, above their bars.
-    pub fn new(bars: &MultiProgress, runs: usize) -> Self {
+    /// Above the bars of the runs.
+    pub fn new(bars: &MultiProgress) -> Self {
         let style = ProgressStyle::with_template("{prefix:28} {bar:24} {pos}/{len} runs [{elapsed}<{eta}]");
-        let bar = bars.add(ProgressBar::new(runs as u64)).with_style(style.expect("a valid template"));
+        let bar = bars.add(ProgressBar::new(0)).with_style(style.expect("a valid template"));
         bar.set_prefix("all");
         bar.tick();
         Self { bar, began: Instant::now() }
+    }
+
+    /// So many runs are left.
+    pub fn expect(&self, left: usize) {
+        self.bar.set_length(self.bar.position() + left as u64);
     }
 
     /// One more.

@@ -8,7 +8,7 @@ use burn_sequence::Result;
 use super::cli::Options;
 use super::experiment::{Arm, Experiment, Metric, Probe};
 use super::plots::{Line, draw};
-use super::records::{CurveRecord, Record, Run};
+use super::records::{CurveRecord, Record, Run, best_rate};
 use super::runs::{Fit, Results, Trainer, run};
 use super::statistics::{Estimate, mean};
 use super::table;
@@ -131,21 +131,13 @@ pub fn lines(records: &[&Record], metric: Metric, x: impl Fn(&Record) -> usize) 
     table::names(records.iter().copied()).into_iter().map(line).collect()
 }
 
-/// Of every model the records of the learning rate that did best on fresh strings of the longest training length; of
-/// rates that did alike the lowest.
+/// Of every model the records of its [`best_rate`].
 fn at_the_best_rate<'a>(records: &[&'a Record]) -> Vec<&'a Record> {
     let mut best = Vec::new();
     for name in table::names(records.iter().copied()) {
-        let own: Vec<&'a Record> =
-            records.iter().copied().filter(|record| record.run.model == name).collect();
-        let score = |rate: f64| {
-            let at = own.iter().filter(|record| record.run.lr == rate);
-            // Letters decide where no string is right.
-            mean(at.map(|record| record.valid_string_accuracy + 1e-3 * record.valid_char_accuracy))
-        };
-        let rates = own.iter().map(|record| record.run.lr);
-        let rate = rates.max_by(|&a, &b| score(a).total_cmp(&score(b)).then(b.total_cmp(&a)));
-        best.extend(own.iter().copied().filter(|record| Some(record.run.lr) == rate));
+        let own = records.iter().copied().filter(|record| record.run.model == name);
+        let rate = best_rate(own.clone());
+        best.extend(own.filter(|record| Some(record.run.lr) == rate));
     }
     best
 }

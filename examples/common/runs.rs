@@ -1,6 +1,8 @@
-//! Trains and asks every model that the flags ask for: arm after arm, at every learning rate, once for each seed.
+//! Trains and asks every model that the flags ask for: arm after arm, at every learning rate, and at the best once for each
+//! seed.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,7 +23,7 @@ use super::cli::Options;
 use super::experiment::{Arm, Experiment, Point, Probe};
 use super::models::Contender;
 use super::progress::{Overall, Progress, interrupted};
-use super::records::{CurveRecord, Record, Records, Run};
+use super::records::{CurveRecord, Record, Records, Run, best_rate};
 
 /// The records of an experiment.
 #[derive(Default)]
@@ -120,59 +122,133 @@ pub fn run(experiment: &Experiment, options: &Options, trainer: &dyn Trainer) ->
         )));
     }
     options.device()?;
-    let queue = queue(experiment, options, &earlier)?;
-    let runs = earlier.records.iter().map(|record| &record.run).chain(queue.iter().map(|(_, run)| run));
+    let rounds = rounds(options);
+    let first = queue(experiment, options, &earlier, &rounds[0])?;
+    let runs = earlier.records.iter().map(|record| &record.run).chain(first.iter().map(|(_, run)| run));
     Run::check_alike(runs, &out)?;
 
-    let next = AtomicUsize::new(0);
-    let files = Mutex::new(Files::open(&out)?);
     let bars = MultiProgress::new();
-    let overall = Overall::new(&bars, queue.len());
-    let work = || -> Result<()> {
-        while let Some((arm, run)) = queue.get(next.fetch_add(1, Ordering::SeqCst)).filter(|_| !interrupted())
-        {
-            let outcome = train_and_ask(trainer, arm, run, &out, options, &bars, &earlier.records);
-            let mut files = files.lock().expect("no run panics while it writes");
-            match outcome {
-                Ok(None) => continue,
-                Ok(Some((found, curve))) => {
-                    if !files.curves.records.iter().any(|point| point.run == *run) {
-                        files.curves.extend(curve)?;
-                    }
-                    files.records.extend(found)?;
-                }
-                // Too high a rate for this model: the others go on.
-                Err(error @ Error::NonFinite { .. }) => {
-                    eprintln!("{} at {:e}, seed {}: {error}", run.model, run.lr, run.seed);
-                    files.diverged.extend([run.clone()])?;
-                }
-                Err(error) => return Err(error),
-            }
-            overall.finished();
-        }
-        Ok(())
+    let session = Session {
+        trainer,
+        options,
+        files: Mutex::new(Files::open(&out)?),
+        overall: Overall::new(&bars),
+        out: &out,
+        bars: &bars,
+        earlier: &earlier.records,
     };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..options.jobs.max(1)).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().expect("a run panicked"))
-    })?;
-    let Files { records, curves, diverged } = files.into_inner().expect("no run panics while it writes");
-    Ok(Results { records: records.records, curves: curves.records, diverged: diverged.records })
+    let later: usize = rounds[1..].iter().map(|round| round.seeds.clone().count()).sum();
+    session.work_through(&first, later * first.len() / rounds[0].rates.len())?;
+    for round in &rounds[1..] {
+        let queue = queue(experiment, options, &session.results(), round)?;
+        session.work_through(&queue, 0)?;
+    }
+    Ok(session.results())
 }
 
-/// The runs that have something left to answer.
+/// Runs that do not wait for one another.
+struct Round {
+    /// None: of every model the best so far.
+    rates: Vec<f64>,
+    seeds: Range<u64>,
+}
+
+/// Several rates are tried with seed 0, and the other seeds run at the best.
+fn rounds(options: &Options) -> Vec<Round> {
+    let rates = options.rates();
+    match rates.len() {
+        0 | 1 => vec![Round { rates, seeds: 0..options.seeds }],
+        _ => vec![Round { rates, seeds: 0..1 }, Round { rates: Vec::new(), seeds: 1..options.seeds }],
+    }
+}
+
+/// What the runs of an experiment share.
+struct Session<'a> {
+    trainer: &'a dyn Trainer,
+    options: &'a Options,
+    files: Mutex<Files>,
+    overall: Overall,
+    out: &'a Path,
+    bars: &'a MultiProgress,
+    /// What was answered before this session.
+    earlier: &'a [Record],
+}
+
+impl Session<'_> {
+    /// All records so far.
+    fn results(&self) -> Results {
+        let Files { records, curves, diverged } = &*self.files.lock().expect("no run panics while it writes");
+        Results {
+            records: records.records.clone(),
+            curves: curves.records.clone(),
+            diverged: diverged.records.clone(),
+        }
+    }
+
+    /// Trains and asks all of `queue`, several at once; about `later` runs come after it.
+    fn work_through(&self, queue: &[(&Arm, Run)], later: usize) -> Result<()> {
+        self.overall.expect(queue.len() + later);
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<()> {
+            while let Some((arm, run)) =
+                queue.get(next.fetch_add(1, Ordering::SeqCst)).filter(|_| !interrupted())
+            {
+                self.one(arm, run)?;
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..self.options.jobs.max(1)).map(|_| scope.spawn(work)).collect();
+            workers.into_iter().try_for_each(|worker| worker.join().expect("a run panicked"))
+        })
+    }
+
+    fn one(&self, arm: &Arm, run: &Run) -> Result<()> {
+        let outcome = train_and_ask(self.trainer, arm, run, self.out, self.options, self.bars, self.earlier);
+        let mut files = self.files.lock().expect("no run panics while it writes");
+        match outcome {
+            Ok(None) => return Ok(()),
+            Ok(Some((found, curve))) => {
+                if !files.curves.records.iter().any(|point| point.run == *run) {
+                    files.curves.extend(curve)?;
+                }
+                files.records.extend(found)?;
+            }
+            // Too high a rate for this model: the others go on.
+            Err(error @ Error::NonFinite { .. }) => {
+                eprintln!("{} at {:e}, seed {}: {error}", run.model, run.lr, run.seed);
+                files.diverged.extend([run.clone()])?;
+            }
+            Err(error) => return Err(error),
+        }
+        self.overall.finished();
+        Ok(())
+    }
+}
+
+/// The runs of a round that have something left to answer.
 fn queue<'a>(
     experiment: &'a Experiment,
     options: &Options,
     earlier: &Results,
+    round: &Round,
 ) -> Result<Vec<(&'a Arm, Run)>> {
     let mut queue = Vec::new();
     for arm in options.arms(&experiment.arms)? {
         check_lengths(arm, options)?;
         let vocab_size = arm.task.vocab_size();
         for contender in Contender::chosen(&experiment.contenders, experiment.quick, options, vocab_size)? {
-            for &lr in &options.rates() {
-                for seed in 0..options.seeds {
+            let rates = match &round.rates[..] {
+                [] => {
+                    let is_own = |run: &Run| run.trained_on == arm.name && run.model == contender.name;
+                    best_rate(earlier.records.iter().filter(|record| is_own(&record.run)))
+                        .into_iter()
+                        .collect()
+                }
+                rates => rates.to_vec(),
+            };
+            for lr in rates {
+                for seed in round.seeds.clone() {
                     let run = describe(experiment, arm, &contender, options, lr, seed);
                     let left = points(arm).any(|question| !is_answered(&earlier.records, &run, question));
                     if left && !earlier.diverged.contains(&run) {
@@ -225,7 +301,7 @@ fn describe(
         d_model,
         seed,
         lr,
-        packing: options.packing.to_string(),
+        packing: options.packing.unwrap_or(arm.packing).to_string(),
         batch_size: options.batch_size,
         context_len: options.context_len.unwrap_or(arm.context_len),
         steps: options.steps.unwrap_or(options.either(arm.steps)),
@@ -264,7 +340,7 @@ fn train_and_ask(
         .with_batch_size(run.batch_size)
         .with_context_len(run.context_len)
         .with_learning_rate(run.lr)
-        .with_packing(options.packing)
+        .with_packing(options.packing.unwrap_or(arm.packing))
         .with_seed(run.seed)
         .with_evaluate_every((run.steps / 16).max(1))
         .with_folder(Some(folder));

@@ -17,7 +17,7 @@ mod trainer;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use burn_sequence::tasks::{Text, TextQuestion};
+use burn_sequence::tasks::{Packing, Text, TextQuestion};
 use burn_sequence::{Error, Result};
 use clap::Parser;
 use common::cli::Options;
@@ -95,6 +95,7 @@ fn text_copy(flags: &Flags) -> Result<()> {
             ],
             steps: [300, 4],
             context_len,
+            packing: Packing::Paper,
         }],
     };
     let trainer = BurnTrain {

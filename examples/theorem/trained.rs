@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn_sequence::Result;
-use burn_sequence::tasks::{Copying, Task};
+use burn_sequence::tasks::{Copying, Packing, Task};
 use burn_sequence::theory::capacity;
 
 use crate::common::chart::{Chart, Scale, Series};
@@ -37,8 +37,9 @@ pub fn rounded(options: &Options) -> Result<()> {
             name: "copying",
             task: task.clone(),
             probes: vec![probe],
-            steps: [10_000, 200],
+            steps: [4000, 400],
             context_len: 96,
+            packing: Packing::Segments,
         }],
     };
     let results = experiment.run(options)?;

@@ -50,6 +50,8 @@ mod mqar;
 mod ngram_lookup;
 mod packing;
 mod phone_book;
+#[cfg(test)]
+mod published;
 mod random_letters;
 mod selective_copying;
 mod text;

@@ -124,7 +124,7 @@ fn name(key_place: KeyPlace) -> &'static str {
 }
 
 /// `$g|x|a.` or `$x|ga.`
-fn lookup(key_place: KeyPlace, key: &[u32], x: &[u32], answer: &[u32]) -> Example {
+pub(super) fn lookup(key_place: KeyPlace, key: &[u32], x: &[u32], answer: &[u32]) -> Example {
     let prompt = match key_place {
         KeyPlace::Prefix => [&[BOS], key, &[SEPARATOR], x, &[SEPARATOR]].concat(),
         KeyPlace::Suffix => [&[BOS], x, &[SEPARATOR], key].concat(),

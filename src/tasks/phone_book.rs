@@ -124,30 +124,36 @@ impl Task for PhoneBook {
             }
         }
 
-        let mut text: String = entries.iter().map(|[name, number]| format!("{name} {number}\n")).collect();
-        let mut answers = Vec::new();
-        for (place, &entry) in asked.iter().enumerate() {
-            if place == 0 || place == EXAMPLES {
-                text.push('\n');
-            }
-            let [name, number] = &entries[entry];
-            text.push_str(name);
-            // The space, the digits, and the line's end.
-            answers.push((text.len() - 1, place == EXAMPLES));
-            text.push_str(&format!(" {number}\n"));
-        }
-        let tokens: Vec<u32> = text.bytes().map(u32::from).collect();
-        let target = |(start, scored): (usize, bool)| {
-            let tokens = &tokens;
-            (start..start + DIGITS + 2).map(move |position| Target {
-                position,
-                token: tokens[position + 1],
-                scored: scored && position < start + DIGITS + 1,
-            })
-        };
-        let targets = answers.into_iter().flat_map(target).collect();
-        Example { tokens, targets }
+        book(&entries, &asked)
     }
+}
+
+/// The page of `entries`, names with their colon and numbers; of those `asked` the last is the question, the others are
+/// examples.
+pub(super) fn book(entries: &[[String; 2]], asked: &[usize]) -> Example {
+    let mut text: String = entries.iter().map(|[name, number]| format!("{name} {number}\n")).collect();
+    let mut answers = Vec::new();
+    for (place, &entry) in asked.iter().enumerate() {
+        if place == 0 || place == EXAMPLES {
+            text.push('\n');
+        }
+        let [name, number] = &entries[entry];
+        text.push_str(name);
+        // The space, the digits, and the line's end.
+        answers.push((text.len() - 1, place == EXAMPLES));
+        text.push_str(&format!(" {number}\n"));
+    }
+    let tokens: Vec<u32> = text.bytes().map(u32::from).collect();
+    let target = |(start, scored): (usize, bool)| {
+        let tokens = &tokens;
+        (start..start + DIGITS + 2).map(move |position| Target {
+            position,
+            token: tokens[position + 1],
+            scored: scored && position < start + DIGITS + 1,
+        })
+    };
+    let targets = answers.into_iter().flat_map(target).collect();
+    Example { tokens, targets }
 }
 
 #[cfg(test)]
