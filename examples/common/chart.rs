@@ -5,6 +5,8 @@ use std::path::Path;
 
 use burn_sequence::{Error, Result};
 use plotters::coord::Shift;
+use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 /// How numbers become places.
@@ -47,6 +49,18 @@ impl Scale {
         format!("{value:.decimals$}")
     }
 
+    /// Where numbers stand beside the axis: about seven, powers of two if it is by powers.
+    fn marks(self, places: &Range<f64>) -> Vec<f64> {
+        if matches!(self, Self::Linear(_)) {
+            return RangedCoordf64::from(places.clone()).key_points(7);
+        }
+        let powers = |step: i32| {
+            (places.start.ceil() as i32..=places.end.floor() as i32).filter(move |power| power % step == 0)
+        };
+        let step = (1..).find(|&step| powers(step).count() <= 8).unwrap_or(1);
+        powers(step).map(f64::from).collect()
+    }
+
     /// The places from the least of `values` to the greatest.
     fn range(self, values: impl Iterator<Item = f64>) -> Option<Range<f64>> {
         let places = values.map(|value| self.place(value));
@@ -57,6 +71,30 @@ impl Scale {
             Self::Linear(Some((low, high))) => Some(low..high),
             _ => Some(low..high.max(low + 1e-9)),
         }
+    }
+}
+
+/// Places, and those with a mark.
+struct Axis {
+    range: Range<f64>,
+    marks: Vec<f64>,
+}
+
+impl Ranged for Axis {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        RangedCoordf64::from(self.range()).map(value, limit)
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        // Light points are lines between the marks.
+        if hint.weight().allow_light_points() { Vec::new() } else { self.marks.clone() }
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.range.clone()
     }
 }
 
@@ -92,13 +130,15 @@ impl Chart<'_> {
             .margin(12)
             .x_label_area_size(44)
             .y_label_area_size(56)
-            .build_cartesian_2d(x_range, y_range)?;
+            .build_cartesian_2d(
+                Axis { marks: x_scale.marks(&x_range), range: x_range },
+                Axis { marks: y_scale.marks(&y_range), range: y_range },
+            )?;
         chart
             .configure_mesh()
             .x_desc(self.labels[0])
             .y_desc(self.labels[1])
             .x_label_formatter(&|&x| x_scale.label(x))
-            .x_labels(7)
             .y_label_formatter(&|&y| y_scale.label(y))
             .light_line_style(TRANSPARENT)
             .label_style(("sans-serif", 13))

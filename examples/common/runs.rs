@@ -67,8 +67,10 @@ impl Trainer for Fit {
 
 /// Tokens that one point of a probe reads, at most: of long strings there are fewer.
 const TOKENS_OF_A_POINT: usize = 1 << 22;
-/// Tokens of a string that a model whose state grows with it is asked, at most: its time grows with the square.
+/// Where the state grows with the text, and the time with its square: tokens of a string, at most; of strings longer than
+/// `TOKENS_OF_A_QUICK_STRING` there are fewer by as much as they are longer.
 const TOKENS_OF_A_GROWING_STATE: usize = 1 << 14;
+const TOKENS_OF_A_QUICK_STRING: usize = 1 << 10;
 
 /// The files of an experiment's folder.
 struct Files {
@@ -380,7 +382,8 @@ fn ask(
         if grows && tokens > TOKENS_OF_A_GROWING_STATE {
             return None;
         }
-        let strings = strings.min(TOKENS_OF_A_POINT / tokens).max(1);
+        let longer = if grows { tokens.div_ceil(TOKENS_OF_A_QUICK_STRING) } else { 1 };
+        let strings = strings.min(TOKENS_OF_A_POINT / (tokens * longer)).max(1);
         let (model, task, length) = (&outcome.model, &*point.task, point.length);
         let mut state_bits = 8 * state_bytes(model, before_answer);
         let found = match point.bits {

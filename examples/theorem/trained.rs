@@ -28,11 +28,11 @@ pub fn rounded(options: &Options) -> Result<()> {
         points: [1, 2, 3, 4, 6, 8].map(point).into(),
     };
     let sizes =
-        [("lstm-2", "lstm", 2), ("lstm-4", "lstm", 4), ("lstm-8", "lstm", 8), ("lstm-32", "lstm", 32)];
+        [("lstm-8", "lstm", 8), ("lstm-16", "lstm", 16), ("lstm-32", "lstm", 32), ("lstm-64", "lstm", 64)];
     let experiment = Experiment {
         name: "theorem",
         contenders: Contender::list(&sizes),
-        quick: &["lstm-8"],
+        quick: &["lstm-32"],
         arms: vec![Arm {
             name: "copying",
             task: task.clone(),

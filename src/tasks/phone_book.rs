@@ -21,8 +21,8 @@ use crate::{Error, Result};
 /// ```
 ///
 /// Characters are tokens, their ASCII codes. No name is there twice, and the one asked is none of the examples. The number
-/// with the space before it is scored; the line's end, and the numbers of the two examples, are in the loss only. A length
-/// counts the entries.
+/// with the space before it is scored; all else after the book is in the loss only, as it is for a language model: names
+/// are looked up with less than numbers, and with numbers alone small models learn neither. A length counts the entries.
 ///
 /// # Source
 ///
@@ -132,27 +132,20 @@ impl Task for PhoneBook {
 /// examples.
 pub(super) fn book(entries: &[[String; 2]], asked: &[usize]) -> Example {
     let mut text: String = entries.iter().map(|[name, number]| format!("{name} {number}\n")).collect();
-    let mut answers = Vec::new();
+    let book_len = text.len();
     for (place, &entry) in asked.iter().enumerate() {
         if place == 0 || place == EXAMPLES {
             text.push('\n');
         }
         let [name, number] = &entries[entry];
-        text.push_str(name);
-        // The space, the digits, and the line's end.
-        answers.push((text.len() - 1, place == EXAMPLES));
-        text.push_str(&format!(" {number}\n"));
+        text.push_str(&format!("{name} {number}\n"));
     }
     let tokens: Vec<u32> = text.bytes().map(u32::from).collect();
-    let target = |(start, scored): (usize, bool)| {
-        let tokens = &tokens;
-        (start..start + DIGITS + 2).map(move |position| Target {
-            position,
-            token: tokens[position + 1],
-            scored: scored && position < start + DIGITS + 1,
-        })
-    };
-    let targets = answers.into_iter().flat_map(target).collect();
+    // The number, the space before it, and not the line's end.
+    let answer = tokens.len() - DIGITS - 2..tokens.len() - 1;
+    let target =
+        |said: usize| Target { position: said - 1, token: tokens[said], scored: answer.contains(&said) };
+    let targets = (book_len..tokens.len()).map(target).collect();
     Example { tokens, targets }
 }
 
@@ -177,8 +170,9 @@ mod tests {
         assert!(again.iter().all(|line| entries.contains(line)));
         assert!(again[0] != again[1] && again[0] != again[2] && again[1] != again[2]);
         assert_eq!(lines[0].len(), "Ann Lee: 0123456789".len());
-        // Three answers of a space, ten digits and the line's end; the last one's first eleven are scored.
-        assert_eq!(targets.len(), 36);
+        // All after the book is in the loss, the last number and its space are scored.
+        let asked: usize = lines[3..].iter().map(|line| line.len() + 1).sum();
+        assert_eq!(targets.len(), asked);
         assert!(targets.iter().all(|target| tokens[target.position + 1] == target.token));
         let scored: String =
             targets.iter().filter(|t| t.scored).map(|target| char::from(target.token as u8)).collect();
