@@ -96,7 +96,9 @@ fn copying(Flags { options, preset }: &Flags) -> Result<()> {
         }],
     };
     let results = experiment.run(options)?;
-    println!("\nExamples seen until nine of ten strings of {longest} letters are right, each seed\n");
-    println!("{}", table::examples_to(0.9, &results.curves));
+    println!(
+        "\nExamples seen until nine of ten strings of {longest} letters are right, and the runs that got there\n"
+    );
+    println!("{}", table::examples_to(0.9, &results.records, &results.curves));
     Ok(())
 }

@@ -14,16 +14,24 @@ impl Estimate {
     /// Of accuracies, one for each seed, each of so many strings: Student's interval over seeds, cut to 0 … 1; of one seed
     /// Wilson's over its strings, which knows nothing of what another seed would have learnt.
     pub fn of(accuracies: &[f64], strings: usize) -> Self {
-        let count = accuracies.len() as f64;
-        let mean = mean(accuracies.iter().copied());
         if accuracies.len() < 2 {
-            return Self::wilson(mean, strings);
+            return Self::wilson(mean(accuracies.iter().copied()), strings);
         }
-        let variance =
-            accuracies.iter().map(|accuracy| (accuracy - mean).powi(2)).sum::<f64>() / (count - 1.0);
+        let Self { mean, low, high } = Self::student(accuracies);
+        Self { mean, low: low.max(0.0), high: high.min(1.0) }
+    }
+
+    /// Student's interval of a few values; of one it is that value.
+    pub fn student(values: &[f64]) -> Self {
+        let count = values.len() as f64;
+        let mean = mean(values.iter().copied());
+        if values.len() < 2 {
+            return Self { mean, low: mean, high: mean };
+        }
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
         let student = StudentsT::new(0.0, 1.0, count - 1.0).expect("at least one degree of freedom");
         let half = student.inverse_cdf(0.975) * (variance / count).sqrt();
-        Self { mean, low: (mean - half).max(0.0), high: (mean + half).min(1.0) }
+        Self { mean, low: mean - half, high: mean + half }
     }
 
     fn wilson(share: f64, count: usize) -> Self {

@@ -51,19 +51,29 @@ pub fn sweep(records: &[&Record], diverged: &[&Run]) -> Table {
     to_the_right(table)
 }
 
-/// Examples that the runs of each model saw until the accuracy on fresh strings was `accuracy`.
-pub fn examples_to(accuracy: f64, curves: &[CurveRecord]) -> Table {
-    let mut runs: Vec<&Run> = Vec::new();
-    for curve in curves {
-        if !runs.contains(&&curve.run) {
-            runs.push(&curve.run);
+/// Examples that the runs of `records` saw until the accuracy on fresh strings was `accuracy`: of the runs that got there
+/// the mean, with Student's interval.
+pub fn examples_to(accuracy: f64, records: &[Record], curves: &[CurveRecord]) -> Table {
+    let mut table = table(["model", "rate", "runs", "examples", "95 %"].map(String::from).into_iter());
+    for name in names(records.iter()) {
+        let mut runs: Vec<&Run> = Vec::new();
+        for run in records.iter().map(|record| &record.run).filter(|run| run.model == name) {
+            if !runs.contains(&run) {
+                runs.push(run);
+            }
         }
-    }
-    let mut table = table(["model", "rate", "seed", "examples"].map(String::from).into_iter());
-    for run in runs {
-        let reached = curves.iter().find(|curve| curve.run == *run && curve.string_accuracy >= accuracy);
-        let examples = reached.map_or("not reached".into(), |curve| curve.examples.to_string());
-        table.add_row([run.model.clone(), format!("{:e}", run.lr), run.seed.to_string(), examples]);
+        let reached =
+            |run: &&Run| curves.iter().find(|curve| curve.run == **run && curve.string_accuracy >= accuracy);
+        let examples: Vec<f64> = runs.iter().filter_map(reached).map(|curve| curve.examples as f64).collect();
+        let [mean, interval] = match (&examples[..], Estimate::student(&examples)) {
+            ([], _) => ["not reached".into(), "–".into()],
+            ([_], Estimate { mean, .. }) => [format!("{mean:.0}"), "–".into()],
+            (_, Estimate { mean, low, high }) => {
+                [format!("{mean:.0}"), format!("{:.0} to {high:.0}", low.max(0.0))]
+            }
+        };
+        let count = format!("{} of {}", examples.len(), runs.len());
+        table.add_row([name, format!("{:e}", runs[0].lr), count, mean, interval]);
     }
     to_the_right(table)
 }
