@@ -58,7 +58,7 @@ fn mqar(options: &Options) -> Result<()> {
             name: "mqar",
             task,
             probes: vec![by_pairs],
-            steps: [2000, 200],
+            steps: [4000, 200],
             context_len: 64,
             packing: Packing::Paper,
         }],

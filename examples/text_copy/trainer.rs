@@ -176,6 +176,9 @@ fn add_seconds(folder: &Path, seconds: f64) -> Result<f64> {
     let path = folder.join("seconds");
     let earlier: f64 = std::fs::read_to_string(&path).ok().and_then(|text| text.parse().ok()).unwrap_or(0.0);
     let seconds = earlier + seconds;
-    std::fs::write(&path, seconds.to_string()).map_err(|source| Error::Io { path, source })?;
+    let temporary = folder.join("seconds.tmp");
+    std::fs::write(&temporary, seconds.to_string())
+        .and_then(|()| std::fs::rename(&temporary, &path))
+        .map_err(|source| Error::Io { path, source })?;
     Ok(seconds)
 }
