@@ -46,7 +46,7 @@ struct Flags {
 const MODELS: [(&str, &str, usize); 4] = [
     ("transformer-rope", "4*(attention(n_heads=6, position=rope(fraction=0.25)) + mlp)", 192),
     ("mamba2", "7*mamba2", 192),
-    ("gated-delta-net", "4*(gated_delta_net(n_heads=3, head_dim=48) + mlp)", 192),
+    ("gated-delta-net", "4*(gated_delta_net(n_heads=3, head_dim=32) + mlp)", 192),
     ("hybrid", "2*mamba2, attention(n_heads=6, position=nope) + mlp, 3*mamba2", 192),
 ];
 
