@@ -68,12 +68,7 @@ fn copying(Flags { options, preset }: &Flags) -> Result<()> {
         "length of the string (letters)",
     );
     // Up to which n does a repeated n-gram leave the copy right? The model looks up keys that long, and longer.
-    let repeated = |n| Point {
-        x: n,
-        task: Arc::new(DuplicateNgram::new(2 * n..=longest, n)),
-        length: longest,
-        bits: None,
-    };
+    let repeated = |n| Point::new(n, Arc::new(DuplicateNgram::new(2 * n..=longest, n)), longest);
     let duplicates = Probe {
         name: "duplicates",
         title: format!("Copying {longest} letters in which an n-gram occurs twice"),
@@ -91,6 +86,7 @@ fn copying(Flags { options, preset }: &Flags) -> Result<()> {
             task,
             probes: vec![by_length, duplicates],
             steps: [2000, 500],
+            batch_size: 32,
             context_len: if paper { 512 } else { 96 },
             packing: Packing::Paper,
         }],

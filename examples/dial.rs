@@ -51,12 +51,21 @@ fn dial(options: &Options) -> Result<()> {
         contenders: Contender::list(&DIAL),
         quick: &["mamba-4", "hybrid"],
         arms: vec![
-            Arm { name: "copying", task: copying, probes: vec![copies], steps, context_len: 96, packing },
+            Arm {
+                name: "copying",
+                task: copying,
+                probes: vec![copies],
+                steps,
+                batch_size: 32,
+                context_len: 96,
+                packing,
+            },
             Arm {
                 name: "filtering",
                 task: filtering,
                 probes: vec![filters],
                 steps,
+                batch_size: 32,
                 context_len: 128,
                 packing,
             },

@@ -59,7 +59,7 @@ fn induction(options: &Options) -> Arm {
 fn flip_flop() -> Arm {
     let pairs = 64;
     let task = |percent: usize| Arc::new(FlipFlop::new(pairs..=pairs, percent as f64 / 100.0));
-    let point = |percent| Point { x: percent, task: task(percent), length: pairs, bits: None };
+    let point = |percent| Point::new(percent, task(percent), pairs);
     let probe = Probe {
         name: "accuracy_by_noise",
         title: format!("Flip-flop: {pairs} pairs, trained with 80 % ignored"),
@@ -72,5 +72,13 @@ fn flip_flop() -> Arm {
 }
 
 fn arm(name: &'static str, task: Arc<dyn Task>, probes: Vec<Probe>, steps: usize) -> Arm {
-    Arm { name, task, probes, steps: [steps, 60], context_len: 128, packing: Packing::Segments }
+    Arm {
+        name,
+        task,
+        probes,
+        steps: [steps, 60],
+        batch_size: 32,
+        context_len: 128,
+        packing: Packing::Segments,
+    }
 }

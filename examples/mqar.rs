@@ -59,6 +59,7 @@ fn mqar(options: &Options) -> Result<()> {
             task,
             probes: vec![by_pairs],
             steps: [4000, 200],
+            batch_size: 32,
             context_len: 64,
             packing: Packing::Paper,
         }],

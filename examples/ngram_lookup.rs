@@ -33,7 +33,15 @@ fn ngram_lookup(options: &Options) -> Result<()> {
         let lengths = options.test_len([&[30, 40, 50, 60, 80, 100], &[30, 60, 100]]);
         let title = format!("{title}, trained up to length {}", trained.end());
         let probe = Probe::by_length(&task, &lengths, title, "length of the string (letters)");
-        Arm { name, task, probes: vec![probe], steps: [2000, 300], context_len: 96, packing: Packing::Paper }
+        Arm {
+            name,
+            task,
+            probes: vec![probe],
+            steps: [2000, 300],
+            batch_size: 32,
+            context_len: 96,
+            packing: Packing::Paper,
+        }
     };
     let experiment = Experiment {
         name: "ngram_lookup",

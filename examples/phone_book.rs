@@ -17,8 +17,27 @@ use burn_sequence::Result;
 use burn_sequence::tasks::{Packing, Task};
 use common::cli::Options;
 use common::experiment::{Arm, Experiment, Probe};
-use common::models::{CONTENDERS, Contender};
+use common::models::Contender;
 use common::people;
+
+/// About 0.12 million parameters each. The windows reach back over a digit, colon and space into the name.
+const READERS: [(&str, &str, usize); 6] = [
+    (
+        "transformer-hard-alibi",
+        "2*(attention(n_heads=8, position=hard_alibi(windows=[1, 2, 3, 4, 6, 8])) + mlp)",
+        64,
+    ),
+    ("transformer-rope", "2*(attention(n_heads=8, position=rope(fraction=0.5)) + mlp)", 64),
+    ("mamba", "3*mamba", 64),
+    ("mamba2", "3*mamba2(head_dim=32)", 64),
+    ("lstm", "3*lstm", 64),
+    (
+        "hybrid",
+        "attention(n_heads=8, position=hard_alibi(windows=[1, 2, 3, 4, 6, 8])) + mlp, \
+         attention(n_heads=8, position=hard_alibi(windows=[1, 2, 3, 4, 6, 8])), mamba2(head_dim=32)",
+        64,
+    ),
+];
 
 fn main() -> std::process::ExitCode {
     common::run(phone_book)
@@ -34,13 +53,14 @@ fn phone_book(options: &Options) -> Result<()> {
     probe.name = "accuracy_by_entries";
     let experiment = Experiment {
         name: "phone_book",
-        contenders: Contender::list(&CONTENDERS),
+        contenders: Contender::list(&READERS),
         quick: &["transformer-hard-alibi", "mamba"],
         arms: vec![Arm {
             name: "phone_book",
             task,
             probes: vec![probe],
-            steps: [3000, 40],
+            steps: [1500, 40],
+            batch_size: 16,
             context_len: 448,
             packing: Packing::Segments,
         }],

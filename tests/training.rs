@@ -141,6 +141,23 @@ fn a_folder_that_cannot_be_written_is_known_before_training() {
 }
 
 #[test]
+fn a_folder_without_room_is_known_after_the_first_step() {
+    struct Fill<'a>(&'a std::path::Path);
+    impl Observer for Fill<'_> {
+        fn on_step(&mut self, report: &StepReport) -> ControlFlow<()> {
+            // Where the parameters of the first step would go; a stand-in for a full disk.
+            assert_eq!(report.step, 1);
+            std::fs::create_dir(self.0.join("model-1.bpk")).unwrap();
+            ControlFlow::Continue(())
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(2).with_folder(Some(folder.path().into()));
+    let error = fit(model(), &task(), &config, &mut Fill(folder.path())).unwrap_err().to_string();
+    assert!(error.contains("model-1.bpk"), "{error}");
+}
+
+#[test]
 fn a_loss_that_is_no_number_names_its_step() {
     let error =
         fit(model(), &task(), &config(50).with_learning_rate(1e30), &mut Silent).unwrap_err().to_string();

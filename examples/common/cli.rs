@@ -51,9 +51,9 @@ pub struct Options {
     /// Tokens of a training row [default: the experiment's].
     #[arg(long)]
     pub context_len: Option<usize>,
-    /// Rows of a training step.
-    #[arg(long, default_value_t = 32)]
-    pub batch_size: usize,
+    /// Rows of a training step [default: the experiment's].
+    #[arg(long)]
+    pub batch_size: Option<usize>,
     /// Whether examples of a row are apart: `paper` (no) or `segments` (yes) [default: the experiment's].
     #[arg(long)]
     pub packing: Option<Packing>,

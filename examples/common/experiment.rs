@@ -28,6 +28,8 @@ pub struct Arm {
     pub probes: Vec<Probe>,
     /// Optimiser steps of a run; the second with `--quick`.
     pub steps: [usize; 2],
+    /// Rows of a step.
+    pub batch_size: usize,
     /// Tokens of a training row.
     pub context_len: usize,
     /// Whether the examples of a row are apart.
@@ -81,10 +83,17 @@ impl Metric {
     }
 }
 
+impl Point {
+    /// A question whose state stays as it is.
+    pub fn new(x: usize, task: Arc<dyn Task>, length: usize) -> Self {
+        Self { x, task, length, bits: None }
+    }
+}
+
 impl Probe {
     /// `task` at every one of `lengths`.
     pub fn by_length(task: &Arc<dyn Task>, lengths: &[usize], title: String, x_label: &'static str) -> Self {
-        let point = |&length: &usize| Point { x: length, task: task.clone(), length, bits: None };
+        let point = |&length: &usize| Point::new(length, task.clone(), length);
         Self {
             name: "accuracy_by_length",
             title,

@@ -304,7 +304,7 @@ fn describe(
         seed,
         lr,
         packing: options.packing.unwrap_or(arm.packing).to_string(),
-        batch_size: options.batch_size,
+        batch_size: options.batch_size.unwrap_or(arm.batch_size),
         context_len: options.context_len.unwrap_or(arm.context_len),
         steps: options.steps.unwrap_or(options.either(arm.steps)),
         shortest_train_len: *arm.task.lengths().start(),

@@ -50,6 +50,9 @@ const MODELS: [(&str, &str, usize); 4] = [
     ("hybrid", "2*mamba2, attention(n_heads=6, position=nope) + mlp, 3*mamba2", 192),
 ];
 
+/// Share of the rows read in which a passage comes again and again.
+const REPEATS: f64 = 0.25;
+
 fn main() -> std::process::ExitCode {
     common::run(text_copy)
 }
@@ -76,6 +79,7 @@ fn text_copy(flags: &Flags) -> Result<()> {
     let pieces = lengths[0]..=lengths[lengths.len() - 1];
     let copy = Text::new(held_out, pieces.clone(), TextQuestion::Copy)?;
     let lookup = Text::new(held_out, pieces, TextQuestion::Lookup { key: 8, answer: 8 })?;
+    let reading = Text::new(read, context_len..=context_len, TextQuestion::Next)?.with_repeats(REPEATS);
     let probe = |name, title: &str, task: &Text| {
         let title = format!("{title}, in text not read before");
         let probe = Probe::by_length(&(Arc::new(task.clone()) as _), lengths, title, "bytes of the piece");
@@ -86,14 +90,15 @@ fn text_copy(flags: &Flags) -> Result<()> {
         contenders: Contender::list(&MODELS),
         quick: &["transformer-rope", "mamba2"],
         arms: vec![Arm {
-            name: "text",
-            task: Arc::new(Text::new(read, context_len..=context_len, TextQuestion::Next)?),
+            name: "text_with_repeats",
+            task: Arc::new(reading),
             probes: vec![
                 probe("copy", "A piece copied", &copy),
                 probe("shuffled_copy", "A shuffled piece copied", &copy.clone().shuffled()),
                 probe("lookup", "What stood after 8 bytes", &lookup),
             ],
             steps: [300, 4],
+            batch_size: 32,
             context_len,
             packing: Packing::Paper,
         }],

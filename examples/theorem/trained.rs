@@ -38,6 +38,7 @@ pub fn rounded(options: &Options) -> Result<()> {
             task: task.clone(),
             probes: vec![probe],
             steps: [4000, 400],
+            batch_size: 32,
             context_len: 96,
             packing: Packing::Segments,
         }],

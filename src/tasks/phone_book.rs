@@ -22,7 +22,8 @@ use crate::{Error, Result};
 ///
 /// Characters are tokens, their ASCII codes. No name is there twice, and the one asked is none of the examples. The number
 /// with the space before it is scored; all else after the book is in the loss only, as it is for a language model: names
-/// are looked up with less than numbers, and with numbers alone small models learn neither. A length counts the entries.
+/// are looked up with less than numbers, and with numbers alone small models learn neither. Books of training say all their
+/// other entries again as examples, not two: more is looked up in a book. A length counts the entries.
 ///
 /// # Source
 ///
@@ -36,7 +37,7 @@ pub struct PhoneBook {
 
 /// Of a number.
 const DIGITS: usize = 10;
-/// Entries said again.
+/// Entries said again when a number is asked.
 const EXAMPLES: usize = 2;
 
 impl PhoneBook {
@@ -79,6 +80,21 @@ impl PhoneBook {
     fn people(&self) -> usize {
         self.first_names.len() * self.last_names.len()
     }
+
+    /// A book of `length` entries, so many of them said again before another is asked.
+    fn drawn(&self, length: usize, examples: usize, rng: &mut ChaCha8Rng) -> Example {
+        let people = self.people();
+        expect(self.check(length));
+        let entries: Vec<[String; 2]> = sample(rng, people, length)
+            .into_iter()
+            .map(|person| {
+                let [first, last] = [person % self.first_names.len(), person / self.first_names.len()];
+                let number = (0..DIGITS).map(|_| char::from(b'0' + rng.random_range(0..10_u8))).collect();
+                [format!("{} {}:", self.first_names[first], self.last_names[last]), number]
+            })
+            .collect();
+        book(&entries, &sample(rng, length, examples + 1).into_vec())
+    }
 }
 
 impl Task for PhoneBook {
@@ -106,25 +122,12 @@ impl Task for PhoneBook {
     }
 
     fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example {
-        let people = self.people();
-        expect(self.check(length));
-        let entries: Vec<[String; 2]> = sample(rng, people, length)
-            .into_iter()
-            .map(|person| {
-                let [first, last] = [person % self.first_names.len(), person / self.first_names.len()];
-                let number = (0..DIGITS).map(|_| char::from(b'0' + rng.random_range(0..10_u8))).collect();
-                [format!("{} {}:", self.first_names[first], self.last_names[last]), number]
-            })
-            .collect();
-        let mut asked: Vec<usize> = Vec::new();
-        while asked.len() <= EXAMPLES {
-            let entry = index(length, rng);
-            if !asked.contains(&entry) {
-                asked.push(entry);
-            }
-        }
+        self.drawn(length, EXAMPLES, rng)
+    }
 
-        book(&entries, &asked)
+    fn training_example(&self, rng: &mut ChaCha8Rng) -> Example {
+        let length = self.entries.start() + index(self.entries.end() - self.entries.start() + 1, rng);
+        self.drawn(length, length - 1, rng)
     }
 }
 
@@ -134,7 +137,7 @@ pub(super) fn book(entries: &[[String; 2]], asked: &[usize]) -> Example {
     let mut text: String = entries.iter().map(|[name, number]| format!("{name} {number}\n")).collect();
     let book_len = text.len();
     for (place, &entry) in asked.iter().enumerate() {
-        if place == 0 || place == EXAMPLES {
+        if place == 0 || place == asked.len() - 1 {
             text.push('\n');
         }
         let [name, number] = &entries[entry];
@@ -177,6 +180,16 @@ mod tests {
         let scored: String =
             targets.iter().filter(|t| t.scored).map(|target| char::from(target.token as u8)).collect();
         assert_eq!(scored, lines[7][lines[7].find(' ').unwrap() + 5..]);
+    }
+
+    #[test]
+    fn a_training_book_says_every_entry_again() {
+        let Example { tokens, .. } = book().training_example(&mut ChaCha8Rng::seed_from_u64(4));
+        let text: String = tokens.iter().map(|&token| char::from(token as u8)).collect();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+        let (entries, again) = lines.split_at(lines.len() / 2);
+        assert!((3..=4).contains(&entries.len()), "{text}");
+        assert!(entries.iter().all(|entry| again.contains(entry)), "{text}");
     }
 
     #[test]

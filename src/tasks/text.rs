@@ -2,9 +2,9 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
 
 use super::random_letters::index;
 use super::{Example, Row, Task, expect, require};
@@ -50,7 +50,7 @@ impl TextQuestion {
 /// # Source
 ///
 /// arXiv 2402.01032, section 4.3, which copies natural and shuffled text; the lookup is that of section 3, on text.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 pub struct Text {
     text: Arc<[u8]>,
     /// Where words begin.
@@ -58,7 +58,11 @@ pub struct Text {
     lengths: RangeInclusive<usize>,
     question: TextQuestion,
     shuffled: bool,
+    repeats: f64,
 }
+
+/// Bytes of a passage that is said again and again, at the least.
+const PASSAGE: usize = 16;
 
 /// Draws before a key that stands once in its piece is given up; of natural text a few are enough.
 const TRIES: usize = 1000;
@@ -85,7 +89,8 @@ impl Text {
         }
         let after_space = |&place: &usize| place == 0 || text[place - 1] == b' ';
         let words: Vec<u32> = (0..text.len()).filter(after_space).map(|place| place as u32).collect();
-        let text = Self { text: text.into(), words: words.into(), lengths, question, shuffled: false };
+        let text =
+            Self { text: text.into(), words: words.into(), lengths, question, shuffled: false, repeats: 0.0 };
         text.check(*text.lengths.end())?;
         Ok(text)
     }
@@ -93,6 +98,19 @@ impl Text {
     /// The same of pieces in random order.
     pub fn shuffled(mut self) -> Self {
         self.shuffled = true;
+        self
+    }
+
+    /// In this share of the pieces to be read on ([`TextQuestion::Next`]) a passage of 16 bytes to half the piece is said over and
+    /// over, with blank lines between. Real text in large amounts has such places and a single book has none: without them
+    /// nothing is gained by looking back.
+    ///
+    /// # Panics
+    ///
+    /// If it is not from 0 to 1.
+    pub fn with_repeats(mut self, share: f64) -> Self {
+        assert!((0.0..=1.0).contains(&share), "text: a share of repeats is from 0 to 1, not {share}");
+        self.repeats = share;
         self
     }
 
@@ -117,6 +135,18 @@ impl Text {
             }
         }
         piece
+    }
+
+    /// A piece to read: of so many bytes, and one more.
+    fn reading(&self, length: usize, rng: &mut ChaCha8Rng) -> Vec<u8> {
+        if self.repeats == 0.0 || !rng.random_bool(self.repeats) {
+            return self.piece(length, rng);
+        }
+        let longest = (length / 2).max(1);
+        let shortest = PASSAGE.min(longest);
+        let passage = shortest + index(longest - shortest + 1, rng);
+        let passage = [&self.piece(passage, rng)[..passage], b"\n\n"].concat();
+        passage.into_iter().cycle().take(length + 1).collect()
     }
 
     /// `None` if no piece was found of which so many bytes stand in it once.
@@ -150,9 +180,10 @@ fn tokens(bytes: &[u8]) -> Vec<u32> {
 
 impl fmt::Debug for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { text, words, lengths, question, shuffled } = self;
+        let Self { text, words, lengths, question, shuffled, repeats } = self;
         let text = format_args!("{} bytes, {} words", text.len(), words.len()).to_string();
-        f.debug_tuple("Text").field(&text).field(lengths).field(question).field(shuffled).finish()
+        let mut tuple = f.debug_tuple("Text");
+        tuple.field(&text).field(lengths).field(question).field(shuffled).field(repeats).finish()
     }
 }
 
@@ -190,7 +221,7 @@ impl Task for Text {
         expect(self.check_size(length));
         match self.question {
             TextQuestion::Next => {
-                let Row { tokens, targets, .. } = Row::next_tokens(&tokens(&self.piece(length, rng)));
+                let Row { tokens, targets, .. } = Row::next_tokens(&tokens(&self.reading(length, rng)));
                 Example { tokens, targets }
             }
             TextQuestion::Copy => {
@@ -267,6 +298,26 @@ mod tests {
         let (tokens, answer) = example(TextQuestion::Next, false);
         assert_eq!((tokens.len(), answer.len()), (24, 24));
         assert_eq!(tokens[1..], answer[..23]);
+    }
+
+    #[test]
+    fn repeats_say_a_passage_over_and_over() {
+        let text = Text::new(TEXT, 20..=40, TextQuestion::Next).unwrap().with_repeats(0.5);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut said_again = 0;
+        for _ in 0..200 {
+            let Example { tokens, targets } = text.example(40, &mut rng);
+            assert_eq!((tokens.len(), targets.len()), (40, 40));
+            let bytes: Vec<u8> = tokens.into_iter().map(|token| token as u8).collect();
+            let piece = std::str::from_utf8(&bytes).unwrap();
+            if let Some((passage, rest)) = piece.split_once("\n\n") {
+                said_again += 1;
+                assert!((16..=20).contains(&passage.len()), "{piece:?}");
+                let next = &rest[..passage.len().min(rest.len())];
+                assert!(passage.starts_with(next), "{piece:?}");
+            }
+        }
+        assert!((70..=130).contains(&said_again), "{said_again}");
     }
 
     #[test]

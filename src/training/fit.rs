@@ -37,8 +37,8 @@ pub struct Outcome<M: SequenceMixer> {
 
 /// Trains `model` on fresh examples of `task`.
 ///
-/// With a [`folder`](TrainingConfig::folder), the state of the run is saved there on the way and at the end, and a
-/// run that is called again goes on where it was; on a deterministic backend it ends as if it had never stopped.
+/// With a [`folder`](TrainingConfig::folder), the state of the run is saved there after the first step, on the way and at the
+/// end, and a run that is called again goes on where it was; on a deterministic backend it ends as if it had never stopped.
 ///
 /// # Errors
 ///
@@ -110,9 +110,9 @@ pub fn fit<M: SequenceMixer>(
             progress.curve.push(point);
         }
         let stop = flow == ControlFlow::Break(());
-        if let Some(folder) =
-            folder.as_ref().filter(|_| stop || last || progress.step.is_multiple_of(config.save_every))
-        {
+        // After the first step too: a disk without room is known before hours are spent.
+        let due = stop || last || progress.step == 1 || progress.step.is_multiple_of(config.save_every);
+        if let Some(folder) = folder.as_ref().filter(|_| due) {
             folder.save(&model, &optimizer, &progress)?;
         }
         if stop {

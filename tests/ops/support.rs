@@ -1,6 +1,10 @@
 //! Random inputs, and comparisons of values and gradients.
 
-use burn::tensor::{DType, Device, Distribution, Gradients, Tensor, TensorData};
+use std::cell::RefCell;
+
+use burn::tensor::{DType, Device, Gradients, Tensor, TensorData};
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
 
 pub use crate::has_f64::has_f64;
 
@@ -9,10 +13,24 @@ pub fn device() -> Device {
     Device::default().autodiff()
 }
 
+thread_local! {
+    /// Tests run in threads: each draws the same numbers every time.
+    static GENERATOR: RefCell<ChaCha8Rng> = RefCell::new(ChaCha8Rng::seed_from_u64(0));
+}
+
 /// Uniform on [low, high), tracked.
 pub fn uniform<const D: usize>(shape: [usize; D], low: f64, high: f64, dtype: DType) -> Tensor<D> {
-    let tensor = Tensor::<D>::random(shape, Distribution::Uniform(low, high), &device());
-    tensor.cast(dtype).detach().require_grad()
+    let len = shape.iter().product();
+    let draw = |rng: &RefCell<ChaCha8Rng>| {
+        (0..len).map(|_| low + (high - low) * rng.borrow_mut().random::<f64>()).collect()
+    };
+    let numbers: Vec<f64> = GENERATOR.with(draw);
+    Tensor::from_data(TensorData::new(numbers, shape), (&device(), dtype)).require_grad()
+}
+
+/// What entry `i` of an output is multiplied by before all are added up and differentiated.
+pub fn cotangent(output: usize, i: usize) -> f64 {
+    ((i * 7919 + 13 * output) % 101) as f64 / 50.0 - 1.0
 }
 
 /// Finds a gradient, if there is one.
@@ -31,11 +49,10 @@ pub fn outcome(name: &'static str, outputs: Vec<Tensor<1>>, inputs: Vec<(&str, R
     for (index, output) in outputs.into_iter().enumerate() {
         arrays.push((format!("output {index}"), read(output.clone())));
         let [len] = output.dims();
-        let cotangent: Vec<f64> =
-            (0..len).map(|i| ((i * 7919 + 13 * index) % 101) as f64 / 50.0 - 1.0).collect();
-        let cotangent =
-            Tensor::<1>::from_data(TensorData::new(cotangent, [len]), (&output.device(), output.dtype()));
-        let term = (output * cotangent).sum();
+        let factors: Vec<f64> = (0..len).map(|i| cotangent(index, i)).collect();
+        let factors =
+            Tensor::<1>::from_data(TensorData::new(factors, [len]), (&output.device(), output.dtype()));
+        let term = (output * factors).sum();
         loss = Some(match loss {
             Some(loss) => loss + term,
             None => term,
