@@ -51,6 +51,14 @@ pub(crate) trait Real:
         Self::one() / (Self::one() + Self::fast_exp::<FMA>(-x))
     }
 
+    /// `1 / (1 + e⁻ˣ)` and `1 / (1 + eˣ)`, each with all its digits where the other is nearly 1.
+    #[inline(always)]
+    fn sigmoids<const FMA: bool>(x: Self) -> [Self; 2] {
+        let power = Self::fast_exp::<FMA>(-x);
+        let sigmoid = Self::one() / (Self::one() + power);
+        [sigmoid, power * sigmoid]
+    }
+
     /// `ln(1 + eˣ)`.
     #[inline(always)]
     fn softplus<const FMA: bool>(x: Self) -> Self {

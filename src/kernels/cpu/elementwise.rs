@@ -57,23 +57,23 @@ impl Elementwise {
                     .map(|constant| F::from_f64(constant).expect("a constant"));
                 let three = F::from_f64(3.0).expect("a constant");
                 let square = x * x;
-                let sigmoid = F::sigmoid::<FMA>(scale * x * F::fma::<FMA>(cube, square, one));
+                let [sigmoid, rest] = F::sigmoids::<FMA>(scale * x * F::fma::<FMA>(cube, square, one));
                 let slope = scale * F::fma::<FMA>(three * cube, square, one);
                 let y = x * sigmoid;
-                (y, F::fma::<FMA>(y * slope, one - sigmoid, sigmoid))
+                (y, F::fma::<FMA>(y * slope, rest, sigmoid))
             }
             Self::NegExp => {
                 let y = -F::fast_exp::<FMA>(x);
                 (y, y)
             }
             Self::Sigmoid => {
-                let y = F::sigmoid::<FMA>(x);
-                (y, y * (one - y))
+                let [y, rest] = F::sigmoids::<FMA>(x);
+                (y, y * rest)
             }
             Self::Silu => {
-                let sigmoid = F::sigmoid::<FMA>(x);
+                let [sigmoid, rest] = F::sigmoids::<FMA>(x);
                 let y = x * sigmoid;
-                (y, F::fma::<FMA>(y, one - sigmoid, sigmoid))
+                (y, F::fma::<FMA>(y, rest, sigmoid))
             }
             Self::Softplus => (F::softplus::<FMA>(x), F::sigmoid::<FMA>(x)),
         }
