@@ -57,6 +57,9 @@ impl Scale {
         let powers = |step: i32| {
             (places.start.ceil() as i32..=places.end.floor() as i32).filter(move |power| power % step == 0)
         };
+        if powers(1).count() < 2 {
+            return vec![places.start, places.end];
+        }
         let step = (1..).find(|&step| powers(step).count() <= 8).unwrap_or(1);
         powers(step).map(f64::from).collect()
     }

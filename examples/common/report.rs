@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use burn_sequence::Result;
+use burn_sequence::{Error, Result};
 
 use super::cli::Options;
 use super::experiment::{Arm, Experiment, Metric, Probe};
@@ -64,6 +64,13 @@ impl Experiment {
             }
             self.draw_curves(arm, &best, &results.curves, options)?;
             shown.extend(best.into_iter().cloned());
+        }
+        if options.plot && shown.is_empty() {
+            let out = options.out(self.name);
+            return Err(Error::Config(format!(
+                "{}: no records of what this experiment trains on",
+                out.display()
+            )));
         }
         println!("\nrecords and figures are in {}", options.out(self.name).display());
         Ok(Results { records: shown, ..results })

@@ -265,9 +265,8 @@ fn queue<'a>(
 
 /// Whether everything that will be asked can be, and everything trained on fits a row: known before anything is trained.
 fn check_lengths(arm: &Arm, options: &Options) -> Result<()> {
-    let mut rng = ChaCha8Rng::seed_from_u64(0);
     points(arm).try_for_each(|(_, point)| point.task.check(point.length))?;
-    let longest = arm.task.example(*arm.task.lengths().end(), &mut rng).tokens.len();
+    let longest = arm.task.longest();
     match options.context_len.unwrap_or(arm.context_len) {
         context_len if context_len < longest => Err(Error::Config(format!(
             "{}: --context-len {context_len} is too short: strings have up to {longest} tokens",

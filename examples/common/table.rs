@@ -27,7 +27,8 @@ pub fn by_x(probe: &Probe, records: &[&Record]) -> Table {
     to_the_right(table)
 }
 
-/// The accuracy of every model at every learning rate, at the end of training and on the longest training length.
+/// The accuracy of every model at every learning rate, at the end of training with seed 0 and on the longest training length:
+/// what the rate is chosen by.
 pub fn sweep(records: &[&Record], diverged: &[&Run]) -> Table {
     let runs = records.iter().map(|record| &record.run).chain(diverged.iter().copied());
     let mut rates: Vec<f64> = runs.map(|run| run.lr).collect();
@@ -36,7 +37,7 @@ pub fn sweep(records: &[&Record], diverged: &[&Run]) -> Table {
     let mut table = table(["model".into()].into_iter().chain(rates.iter().map(|rate| format!("{rate:e}"))));
     for name in names(records.iter().copied()) {
         let cell = |rate: &f64| {
-            let is_here = |run: &Run| run.model == name && run.lr == *rate;
+            let is_here = |run: &Run| run.model == name && run.lr == *rate && run.seed == 0;
             let own: Vec<f64> = (records.iter().filter(|record| is_here(&record.run)))
                 .map(|record| record.valid_string_accuracy)
                 .collect();

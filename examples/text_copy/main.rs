@@ -44,14 +44,18 @@ struct Flags {
 
 /// About 1.8 million parameters each.
 const MODELS: [(&str, &str, usize); 4] = [
-    ("transformer-rope", "4*(attention(n_heads=6, position=rope(fraction=0.25)) + mlp)", 192),
+    (
+        "transformer-hard-alibi",
+        "4*(attention(n_heads=6, position=hard_alibi(windows=[1, 2, 3, 4])) + mlp)",
+        192,
+    ),
     ("mamba2", "7*mamba2", 192),
     ("gated-delta-net", "4*(gated_delta_net(n_heads=3, head_dim=32) + mlp)", 192),
     ("hybrid", "2*mamba2, attention(n_heads=6, position=nope) + mlp, 3*mamba2", 192),
 ];
 
 /// Share of the rows read in which a passage comes again and again.
-const REPEATS: f64 = 0.25;
+const REPEATS: f64 = 0.5;
 
 fn main() -> std::process::ExitCode {
     common::run(text_copy)
@@ -88,7 +92,7 @@ fn text_copy(flags: &Flags) -> Result<()> {
     let experiment = Experiment {
         name: "text_copy",
         contenders: Contender::list(&MODELS),
-        quick: &["transformer-rope", "mamba2"],
+        quick: &["transformer-hard-alibi", "mamba2"],
         arms: vec![Arm {
             name: "text_with_repeats",
             task: Arc::new(reading),

@@ -51,7 +51,7 @@ pub(crate) trait Real:
         Self::one() / (Self::one() + Self::fast_exp::<FMA>(-x))
     }
 
-    /// `1 / (1 + e⁻ˣ)` and `1 / (1 + eˣ)`, each with all its digits where the other is nearly 1.
+    /// `1 / (1 + e⁻ˣ)` and `1 / (1 + eˣ)`: the second has digits where the first is nearly 1, as far as eˣ is finite.
     #[inline(always)]
     fn sigmoids<const FMA: bool>(x: Self) -> [Self; 2] {
         let power = Self::fast_exp::<FMA>(-x);

@@ -59,7 +59,7 @@ pub mod vocabulary;
 
 use std::ops::RangeInclusive;
 
-use rand::{RngExt, rngs::ChaCha8Rng};
+use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 
 use crate::{Error, Result};
 
@@ -109,7 +109,13 @@ pub trait Task: Send + Sync {
     /// With the message of [`check`](Self::check), if no example of this length exists.
     fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example;
 
-    /// Draws a length uniformly from [`lengths`](Self::lengths), then an example of it.
+    /// Tokens of the longest example to train on, for which a training row must have room.
+    fn longest(&self) -> usize {
+        self.example(*self.lengths().end(), &mut ChaCha8Rng::seed_from_u64(0)).tokens.len()
+    }
+
+    /// Draws an example to train on: unless a task says otherwise, a length uniformly from [`lengths`](Self::lengths), then an
+    /// example of it.
     ///
     /// # Panics
     ///
@@ -138,7 +144,6 @@ fn expect(checked: Result<()>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::SeedableRng;
 
     fn tasks() -> [Box<dyn Task>; 4] {
         [

@@ -125,6 +125,13 @@ impl Task for PhoneBook {
         self.drawn(length, EXAMPLES, rng)
     }
 
+    fn longest(&self) -> usize {
+        let letters = |names: &[String]| names.iter().map(String::len).max().unwrap_or(0);
+        // First name, space, last name, colon, space, number, line; every entry twice, and two blank lines.
+        let line = letters(&self.first_names) + letters(&self.last_names) + DIGITS + 4;
+        2 * self.entries.end() * line + 2
+    }
+
     fn training_example(&self, rng: &mut ChaCha8Rng) -> Example {
         let length = self.entries.start() + index(self.entries.end() - self.entries.start() + 1, rng);
         self.drawn(length, length - 1, rng)
@@ -187,6 +194,7 @@ mod tests {
         let Example { tokens, .. } = book().training_example(&mut ChaCha8Rng::seed_from_u64(4));
         let text: String = tokens.iter().map(|&token| char::from(token as u8)).collect();
         let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+        assert!(tokens.len() <= book().longest());
         let (entries, again) = lines.split_at(lines.len() / 2);
         assert!((3..=4).contains(&entries.len()), "{text}");
         assert!(entries.iter().all(|entry| again.contains(entry)), "{text}");

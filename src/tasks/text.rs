@@ -101,9 +101,9 @@ impl Text {
         self
     }
 
-    /// In this share of the pieces to be read on ([`TextQuestion::Next`]) a passage of 16 bytes to half the piece is said over and
-    /// over, with blank lines between. Real text in large amounts has such places and a single book has none: without them
-    /// nothing is gained by looking back.
+    /// In this share of the pieces to be read on ([`TextQuestion::Next`]) a passage of 16 bytes (of less where the piece is
+    /// shorter than 32) to half the piece is said over and over, with blank lines between. Real text in large amounts has such
+    /// places, a single book hardly any.
     ///
     /// # Panics
     ///
