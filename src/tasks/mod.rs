@@ -121,12 +121,16 @@ pub trait Task: Send + Sync {
     ///
     /// If `lengths` is empty, or holds a length of which no example exists.
     fn training_example(&self, rng: &mut ChaCha8Rng) -> Example {
-        let lengths = self.lengths();
-        assert!(!lengths.is_empty(), "{}: no length between {lengths:?}", self.name());
-        // 64 bits on every platform: a `usize` range would draw differently where `usize` has 32.
-        let length = rng.random_range(*lengths.start() as u64..=*lengths.end() as u64);
-        self.example(length as usize, rng)
+        self.example(training_length(self, rng), rng)
     }
+}
+
+/// One of the task's lengths, each as likely as the others.
+fn training_length(task: &(impl Task + ?Sized), rng: &mut ChaCha8Rng) -> usize {
+    let lengths = task.lengths();
+    assert!(!lengths.is_empty(), "{}: no length between {lengths:?}", task.name());
+    // 64 bits on every platform: a `usize` range would draw differently where `usize` has 32.
+    rng.random_range(*lengths.start() as u64..=*lengths.end() as u64) as usize
 }
 
 /// The answer of a [`Task::check`].

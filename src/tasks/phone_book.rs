@@ -3,8 +3,7 @@ use std::ops::RangeInclusive;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, seq::index::sample};
 
-use super::random_letters::index;
-use super::{Example, Target, Task, expect, require};
+use super::{Example, Target, Task, expect, require, training_length};
 use crate::{Error, Result};
 
 /// The phone book: names and numbers, two entries said again as examples, and a name whose number is asked.
@@ -133,7 +132,7 @@ impl Task for PhoneBook {
     }
 
     fn training_example(&self, rng: &mut ChaCha8Rng) -> Example {
-        let length = self.entries.start() + index(self.entries.end() - self.entries.start() + 1, rng);
+        let length = training_length(self, rng);
         self.drawn(length, length - 1, rng)
     }
 }
