@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use burn::data::dataloader::DataLoaderBuilder;
+use burn::data::dataloader::{DataLoader, DataLoaderBuilder, Progress};
 use burn::data::dataset::{Dataset, InMemDataset};
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::module::{Module, ModuleVisitor, Param};
@@ -15,7 +15,7 @@ use burn::train::logger::InMemoryMetricLogger;
 use burn::train::metric::{AccuracyMetric, LossMetric};
 use burn::train::renderer::CliMetricsRenderer;
 use burn::train::{ExecutionStrategy, Learner, MultiDeviceOptim, SupervisedTraining, TrainStep};
-use burn_sequence::learner::{RowBatcher, TaskRows, Windows};
+use burn_sequence::learner::{RowBatcher, TaskLoader, TaskRows, Windows};
 use burn_sequence::models::{LanguageModel, LanguageModelConfig};
 use burn_sequence::tasks::{Batch, Copying, Packing, Row, vocabulary};
 use burn_sequence::training::{answer_loss, optimizer};
@@ -138,6 +138,39 @@ fn devices_share_the_work() {
         let apart = distance(&alone, &shared);
         assert!(apart < 0.1 * moved, "{optimizer:?}: {apart} of {moved}");
     }
+}
+
+#[test]
+fn every_epoch_of_a_task_has_rows_of_its_own() {
+    let rows = TaskRows {
+        task: Arc::new(Copying::new(4..=4)),
+        packing: Packing::Segments,
+        context_len: 24,
+        rows: 5,
+        seed: 3,
+    };
+    let stream = self::rows(15);
+    let expected =
+        |epoch: usize, from, to| Batch::from_rows(stream[5 * epoch + from..5 * epoch + to].to_vec());
+    let batches = |loader: &dyn DataLoader<Batch>| loader.iter().map(Result::unwrap).collect::<Vec<_>>();
+
+    let loader = TaskLoader::new(rows.clone(), 2);
+    assert_eq!(loader.num_items(), 5);
+    for epoch in 0..3 {
+        let whole = [(0, 2), (2, 4), (4, 5)].map(|(from, to)| expected(epoch, from, to));
+        assert_eq!(batches(&loader), whole, "epoch {epoch}");
+    }
+    let resumed = TaskLoader::new(rows, 2).from_epoch(2);
+    let parts = [resumed.slice(0, 2), resumed.slice(2, 5).to_device(&Device::default())];
+    assert_eq!(parts.each_ref().map(|part| part.num_items()), [2, 3]);
+    assert_eq!(batches(&*parts[0]), [expected(2, 0, 2)]);
+    assert_eq!(batches(&*parts[1]), [expected(2, 2, 4), expected(2, 4, 5)]);
+
+    let mut items = resumed.iter();
+    let read = |progress: Progress| (progress.items_processed, progress.items_total);
+    assert_eq!(read(items.progress()), (0, 5));
+    items.next();
+    assert_eq!(read(items.progress()), (2, 5));
 }
 
 #[test]

@@ -110,8 +110,13 @@ fn a_run_folder_of_another_run_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let settings = |lr| config(2).with_learning_rate(lr).with_folder(Some(folder.path().into()));
     fit(model(), &task(), &settings(1e-3), &mut Silent).unwrap();
-    let error = fit(model(), &task(), &settings(2e-3), &mut Silent).unwrap_err().to_string();
-    assert!(error.contains("run.json") && error.contains("started with other settings"), "{error}");
+    let refused = |task: &dyn Task, lr| {
+        let error = fit(model(), task, &settings(lr), &mut Silent).unwrap_err().to_string();
+        assert!(error.contains("run.json") && error.contains("started with other settings"), "{error}");
+    };
+    refused(&task(), 2e-3);
+    // Of the same name and lengths, but with other letters.
+    refused(&task().with_alphabet(2), 1e-3);
 }
 
 #[test]

@@ -10,12 +10,14 @@ pub mod models;
 pub mod people;
 pub mod plots;
 pub mod progress;
+pub mod questions;
 pub mod records;
 pub mod report;
 pub mod runs;
 pub mod statistics;
 pub mod table;
 pub mod text;
+pub mod trainer;
 
 use std::process::ExitCode;
 

@@ -9,9 +9,10 @@ use super::cli::Options;
 use super::experiment::{Arm, Experiment, Metric, Probe};
 use super::plots::{Line, draw};
 use super::records::{CurveRecord, Record, Run, best_rate};
-use super::runs::{Fit, Results, Trainer, run};
+use super::runs::{Results, run};
 use super::statistics::{Estimate, mean};
 use super::table;
+use super::trainer::{Fit, Trainer};
 
 impl Experiment {
     /// Runs what is missing, prints the tables and draws the figures; returns the records of each model's best learning rate,

@@ -4,26 +4,22 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use burn::module::Module;
-use burn_sequence::evaluation::{accuracy, accuracy_through};
-use burn_sequence::layers::{Mixer, StateGrowth};
-use burn_sequence::models::{LanguageModel, LanguageModelConfig};
-use burn_sequence::tasks::Task;
-use burn_sequence::theory::{Quantised, quantise};
-use burn_sequence::training::{CurvePoint, Outcome, TrainingConfig, fit};
+use burn_sequence::models::LanguageModelConfig;
+use burn_sequence::training::{CurvePoint, TrainingConfig};
 use burn_sequence::{Error, Result};
-use indicatif::MultiProgress;
-use rand::SeedableRng;
-use rand::rngs::ChaCha8Rng;
+use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::cli::Options;
-use super::experiment::{Arm, Experiment, Point, Probe};
+use super::experiment::{Arm, Experiment};
 use super::models::Contender;
 use super::progress::{Overall, Progress, interrupted};
+use super::questions::{ask, is_answered, points};
 use super::records::{CurveRecord, Record, Records, Run, best_rate};
+use super::trainer::Trainer;
 
 /// The records of an experiment.
 #[derive(Default)]
@@ -33,44 +29,6 @@ pub struct Results {
     /// Runs whose loss stopped being a number.
     pub diverged: Vec<Run>,
 }
-
-/// What trains a model: this crate's own loop, or another.
-pub trait Trainer: Sync {
-    /// Trains; a run that finds its state in its folder goes on from there.
-    ///
-    /// # Errors
-    ///
-    /// As [`fit`].
-    fn train(
-        &self,
-        model: LanguageModel,
-        task: &Arc<dyn Task>,
-        config: &TrainingConfig,
-        progress: &mut Progress,
-    ) -> Result<Outcome<Mixer>>;
-}
-
-/// [`fit`].
-pub struct Fit;
-
-impl Trainer for Fit {
-    fn train(
-        &self,
-        model: LanguageModel,
-        task: &Arc<dyn Task>,
-        config: &TrainingConfig,
-        progress: &mut Progress,
-    ) -> Result<Outcome<Mixer>> {
-        fit(model, &**task, config, progress)
-    }
-}
-
-/// Tokens that one point of a probe reads, at most: of long strings there are fewer.
-const TOKENS_OF_A_POINT: usize = 1 << 22;
-/// Where the state grows with the text, and the time with its square: tokens of a string, at most; of strings longer than
-/// `TOKENS_OF_A_QUICK_STRING` there are fewer by as much as they are longer.
-const TOKENS_OF_A_GROWING_STATE: usize = 1 << 14;
-const TOKENS_OF_A_QUICK_STRING: usize = 1 << 10;
 
 /// The files of an experiment's folder.
 struct Files {
@@ -130,6 +88,9 @@ pub fn run(experiment: &Experiment, options: &Options, trainer: &dyn Trainer) ->
     Run::check_alike(runs, &out)?;
 
     let bars = MultiProgress::new();
+    if trainer.shows_itself() {
+        bars.set_draw_target(ProgressDrawTarget::hidden());
+    }
     let session = Session {
         trainer,
         options,
@@ -276,15 +237,6 @@ fn check_lengths(arm: &Arm, options: &Options) -> Result<()> {
     }
 }
 
-fn points(arm: &Arm) -> impl Iterator<Item = (&Probe, &Point)> {
-    arm.probes.iter().flat_map(|probe| probe.points.iter().map(move |point| (probe, point)))
-}
-
-fn is_answered(records: &[Record], run: &Run, (probe, point): (&Probe, &Point)) -> bool {
-    let answers = |record: &Record| (&*record.probe, record.x) == (probe.name, point.x) && record.run == *run;
-    records.iter().any(answers)
-}
-
 fn describe(
     experiment: &Experiment,
     arm: &Arm,
@@ -362,68 +314,6 @@ fn train_and_ask(
     };
     let curve: Vec<CurveRecord> = outcome.curve.iter().map(point).collect();
     Ok(Some((ask(arm, run, &outcome, options.strings(), params, earlier), curve)))
-}
-
-/// The answers to every question of the arm that has none.
-fn ask(
-    arm: &Arm,
-    run: &Run,
-    outcome: &Outcome<Mixer>,
-    strings: usize,
-    params: usize,
-    earlier: &[Record],
-) -> Vec<Record> {
-    let last = outcome.curve.last().expect("a run ends with an evaluation");
-    let questions = points(arm).filter(|question| !is_answered(earlier, run, *question));
-    let grows = outcome.model.backbone.state_growth() == StateGrowth::Linear;
-    let answer = |(probe, point): (&Probe, &Point)| {
-        let (tokens, before_answer) = extent(point, run.seed);
-        if grows && tokens > TOKENS_OF_A_GROWING_STATE {
-            return None;
-        }
-        let longer = if grows { tokens.div_ceil(TOKENS_OF_A_QUICK_STRING) } else { 1 };
-        let strings = strings.min(TOKENS_OF_A_POINT / (tokens * longer)).max(1);
-        let (model, task, length) = (&outcome.model, &*point.task, point.length);
-        let mut state_bits = 8 * state_bytes(model, before_answer);
-        let found = match point.bits {
-            None => accuracy(model, task, length, strings, run.seed),
-            Some(bits) => accuracy_through(model, task, length, strings, run.seed, |state| {
-                let Quantised { state, row_bits } = quantise(state, bits);
-                state_bits = row_bits;
-                state
-            }),
-        };
-        Some(Record {
-            run: run.clone(),
-            params,
-            examples: outcome.examples,
-            tokens: run.steps * run.batch_size * run.context_len,
-            valid_string_accuracy: last.string_accuracy,
-            valid_char_accuracy: last.char_accuracy,
-            seconds: outcome.seconds,
-            probe: probe.name.into(),
-            x: point.x,
-            test_len: point.length,
-            state_bytes: state_bits.div_ceil(8),
-            state_bits,
-            strings: found.strings,
-            string_accuracy: found.string,
-            char_accuracy: found.char,
-        })
-    };
-    questions.filter_map(answer).collect()
-}
-
-/// Tokens of a string, and those read when its first scored answer is due.
-fn extent(point: &Point, seed: u64) -> (usize, usize) {
-    let example = point.task.example(point.length, &mut ChaCha8Rng::seed_from_u64(seed));
-    let due = example.targets.iter().find(|target| target.scored).map_or(0, |target| target.position + 1);
-    (example.tokens.len(), due)
-}
-
-fn state_bytes(model: &LanguageModel, len: usize) -> usize {
-    // Where the state does not grow, a token is enough.
-    model.state_bytes(if model.backbone.state_growth() == StateGrowth::Constant { 1 } else { len })
 }
 
 fn title(run: &Run, params: usize) -> String {

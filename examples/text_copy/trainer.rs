@@ -16,7 +16,7 @@ use burn::train::metric::{AccuracyMetric, LossMetric, PerplexityMetric};
 use burn::train::{ExecutionStrategy, Interrupter, Learner, MultiDeviceOptim, SupervisedTraining};
 use burn_sequence::evaluation::{accuracy, perplexity};
 use burn_sequence::layers::Mixer;
-use burn_sequence::learner::{RowBatcher, TaskRows, Windows};
+use burn_sequence::learner::{RowBatcher, TaskLoader, TaskRows, Windows};
 use burn_sequence::models::LanguageModel;
 use burn_sequence::tasks::Task;
 use burn_sequence::training::{CurvePoint, Outcome, TrainingConfig, optimizer};
@@ -25,7 +25,7 @@ use clap::ValueEnum;
 
 use super::common::device;
 use super::common::progress::{self, Progress};
-use super::common::runs::Trainer;
+use super::common::trainer::Trainer;
 use super::screen;
 
 /// Passes over the rows, with a checkpoint after each, at most.
@@ -43,7 +43,7 @@ pub enum Strategy {
     Main,
     /// Each steps a share of the parameters.
     Sharded,
-    /// Each has the whole model; gradients are reduced among them.
+    /// Each has the whole model; gradients are reduced among them. On CUDA.
     Distributed,
 }
 
@@ -67,6 +67,13 @@ impl BurnTrain {
             ([device], _) => ExecutionStrategy::single(device.clone()),
             (_, Strategy::Main) => ExecutionStrategy::multi(devices, MultiDeviceOptim::OptimMainDevice),
             (_, Strategy::Sharded) => ExecutionStrategy::multi(devices, MultiDeviceOptim::OptimSharded),
+            (_, Strategy::Distributed) if self.devices.iter().any(|name| !name.starts_with("cuda")) => {
+                let devices = self.devices.join(",");
+                let problem = format!(
+                    "--strategy distributed: Burn reduces gradients among CUDA devices alone, not among {devices}; use --strategy main or sharded"
+                );
+                return Err(Error::Config(problem));
+            }
             (_, Strategy::Distributed) => {
                 ExecutionStrategy::ddp(devices, DistributedConfig { all_reduce_op: ReduceOperation::Mean })
             }
@@ -75,6 +82,10 @@ impl BurnTrain {
 }
 
 impl Trainer for BurnTrain {
+    fn shows_itself(&self) -> bool {
+        true
+    }
+
     fn train(
         &self,
         model: LanguageModel,
@@ -94,7 +105,8 @@ impl Trainer for BurnTrain {
             return Err(Error::Config(problem));
         }
         let epochs = epochs(config.steps);
-        // In random order as they are: drawn one by one.
+        let checkpoints = folder.join("checkpoint");
+        let done = last_checkpoint(&checkpoints);
         let rows = TaskRows {
             task: task.clone(),
             packing: config.packing,
@@ -103,9 +115,11 @@ impl Trainer for BurnTrain {
             seed: config.seed,
         };
         // A step takes a batch from each device.
-        let loader = || DataLoaderBuilder::new(RowBatcher).batch_size(config.batch_size / sharing);
-        let train = loader().build(rows);
-        let valid = loader().build(Windows::new(&self.held_out, config.context_len));
+        let batch_size = config.batch_size / sharing;
+        let train = Arc::new(TaskLoader::new(rows, batch_size).from_epoch(done.unwrap_or(0)));
+        let valid = DataLoaderBuilder::new(RowBatcher)
+            .batch_size(batch_size)
+            .build(Windows::new(&self.held_out, config.context_len));
 
         let optimizer = optimizer(&model, config.weight_decay)
             .with_grad_clipping(GradientClipping::Norm(config.clip_norm as f32));
@@ -120,8 +134,7 @@ impl Trainer for BurnTrain {
             .with_training_strategy(execution.into())
             .num_epochs(epochs)
             .renderer(screen::renderer(self.dashboard, interrupter, progress.title()));
-        let checkpoints = folder.join("checkpoint");
-        if let Some(epoch) = last_checkpoint(&checkpoints) {
+        if let Some(epoch) = done {
             training = training.checkpoint(epoch);
         }
         let began = Instant::now();

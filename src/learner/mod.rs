@@ -4,7 +4,7 @@
 //! A [`LanguageModel`] takes a [`Batch`] and gives burn-train's
 //! [`ClassificationOutput`], whose classes are the tokens: loss, accuracy, perplexity
 //! and others come with it. A batch is plain data on the host, which each device reads from; [`Windows`] and [`TaskRows`] are
-//! datasets of rows, and [`RowBatcher`] stacks them.
+//! datasets of rows, and [`RowBatcher`] stacks them; [`TaskLoader`] has new rows in every epoch.
 //!
 //! ```
 //! use burn::data::dataloader::DataLoaderBuilder;
@@ -37,16 +37,20 @@
 //!
 //! # Notes
 //!
-//! With several devices a step takes a batch from each, and the sum of their gradients.
+//! With several devices a step takes a batch from each, and the sum of their gradients. burn-train's `ddp`, where each device
+//! has the whole model, needs collective operations, which Burn 0.22.1 has on CUDA and remote devices alone: elsewhere it
+//! panics. `multi` works on any.
 //!
 //! burn-train clips the gradient of each parameter on its own, if asked to
 //! ([`with_grad_clipping`](burn::optim::ModuleOptimizer::with_grad_clipping)); [`fit`](crate::training::fit) clips the norm
 //! of all together, as the papers do.
 
+mod loader;
 mod rows;
 
 use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
 
+pub use loader::TaskLoader;
 pub use rows::{RowBatcher, TaskRows, Windows};
 
 use crate::evaluation::answer_cross_entropy;

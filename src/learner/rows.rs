@@ -49,18 +49,25 @@ pub struct TaskRows {
     pub packing: Packing,
     /// Tokens of a row.
     pub context_len: usize,
-    /// Rows there are: each epoch sees the same.
+    /// Rows there are: each epoch sees the same, but for that of a [`TaskLoader`](super::TaskLoader).
     pub rows: usize,
     /// What the rows are drawn from.
     pub seed: u64,
 }
 
+impl TaskRows {
+    /// The row of this number, of which there is no end.
+    pub(super) fn draw(&self, number: usize) -> Row {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        rng.set_stream(number as u64);
+        self.packing.pack(&*self.task, self.context_len, &mut rng)
+    }
+}
+
 impl Dataset<Row> for TaskRows {
     fn get(&self, index: usize) -> Result<Row, DatasetError> {
         assert!(index < self.rows, "TaskRows: row {index} of {}", self.rows);
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        rng.set_stream(index as u64);
-        Ok(self.packing.pack(&*self.task, self.context_len, &mut rng))
+        Ok(self.draw(index))
     }
 
     fn len(&self) -> usize {

@@ -3,12 +3,15 @@
 //! `run.json` is written last, under a temporary name, and names the files of parameters and optimiser; so
 //! whatever interrupts a save, the last whole state is the one that is found.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::store::ModuleRecord;
 use burn::tensor::Bytes;
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::config::TrainingConfig;
@@ -28,7 +31,7 @@ pub(super) struct Progress {
 
 #[derive(Serialize, Deserialize)]
 struct RunFile {
-    /// What must be the same for the run to be the same: settings, task, and the shape of the model.
+    /// What must be the same for the run to be the same: settings, task, and the size of the model.
     settings: serde_json::Value,
     progress: Progress,
     model: String,
@@ -58,6 +61,7 @@ impl RunFolder {
             "training": plain,
             "task": task.name(),
             "lengths": task.lengths(),
+            "example": fingerprint(task),
             "parameters": parameters,
         });
         Ok(Self { path: path.into(), settings })
@@ -137,6 +141,19 @@ impl RunFolder {
             .map_err(|problem| Error::file(&optimizer_path, problem))?;
         Ok((model, optimizer, Some(run.progress)))
     }
+}
+
+/// Tells tasks of one name and lengths apart that ask other things: a hash of a few examples.
+fn fingerprint(task: &(impl Task + ?Sized)) -> String {
+    let mut hasher = DefaultHasher::new();
+    for seed in 0..16 {
+        let example = task.training_example(&mut ChaCha8Rng::seed_from_u64(seed));
+        example.tokens.hash(&mut hasher);
+        for target in &example.targets {
+            (target.position, target.token).hash(&mut hasher);
+        }
+    }
+    format!("{:016x}", hasher.finish())
 }
 
 fn read(path: &Path) -> Result<Bytes> {
