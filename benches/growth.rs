@@ -16,6 +16,8 @@ mod cases;
 mod chart;
 #[path = "common/drain.rs"]
 mod drain;
+#[path = "../examples/common/files.rs"]
+mod files;
 
 use std::error::Error;
 use std::path::PathBuf;

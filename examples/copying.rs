@@ -95,6 +95,6 @@ fn copying(Flags { options, preset }: &Flags) -> Result<()> {
     println!(
         "\nExamples seen until nine of ten strings of {longest} letters are right, and the runs that got there\n"
     );
-    println!("{}", table::examples_to(0.9, &results.records, &results.curves));
+    println!("{}", table::examples_to(0.9, &results));
     Ok(())
 }

@@ -67,13 +67,12 @@ fn mqar(options: &Options) -> Result<()> {
     let results = experiment.run(options)?;
 
     let hardest: Vec<_> = results.records.iter().filter(|record| record.x == most).collect();
-    let series = |(place, mut line): (usize, plots::Line)| {
-        line.points.iter_mut().for_each(|(bytes, _)| *bytes /= 1024.0);
-        let drawn = line.series(plots::color(&line.model, place));
-        Series { dots: drawn.line, line: Vec::new(), ..drawn }
-    };
-    let lines = report::lines(&hardest, Metric::Answers, |record| record.state_bytes);
-    let dots: Vec<Series> = lines.into_iter().enumerate().map(series).collect();
+    let mut lines = report::lines(&hardest, Metric::Answers, |record| record.state_bytes);
+    lines.iter_mut().flat_map(|line| &mut line.points).for_each(|(bytes, _)| *bytes /= 1024.0);
+    let colors = plots::colors(lines.iter().map(|line| &*line.model));
+    let dots =
+        lines.iter().zip(colors).map(|(line, color)| Series { line: Vec::new(), ..line.series(color) });
+    let dots: Vec<Series> = dots.collect();
     if dots.is_empty() {
         return Ok(());
     }

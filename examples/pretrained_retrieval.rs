@@ -16,9 +16,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use burn_sequence::Result;
 use burn_sequence::checkpoint::{self, Checkpoint, Tokenizer};
 use burn_sequence::generation::GenerateOptions;
+use burn_sequence::{Error, Result};
 use clap::Parser;
 use common::plots::{Line, draw};
 use common::records::Records;
@@ -77,11 +77,17 @@ fn main() -> std::process::ExitCode {
 }
 
 fn pretrained_retrieval(flags: &Flags) -> Result<()> {
-    let mut records: Records<Record> = Records::open(&flags.out.join("results.jsonl"))?;
-    if !flags.plot {
-        let text = flags.text.as_deref().map_or_else(text::documentation, text::read)?;
-        flags.models.iter().try_for_each(|folder| ask(folder, flags, &text, &mut records))?;
+    let path = flags.out.join("results.jsonl");
+    if flags.plot {
+        return show(&Records::read(&path)?, &flags.out);
     }
+    if flags.models.is_empty() {
+        return Err(Error::Config("--model: name a folder with a published model".into()));
+    }
+    let text = flags.text.as_deref().map_or_else(text::documentation, text::read)?;
+    text::only(&flags.out, &text)?;
+    let mut records: Records<Record> = Records::open(&path)?;
+    flags.models.iter().try_for_each(|folder| ask(folder, flags, &text, &mut records))?;
     show(&records.records, &flags.out)
 }
 
@@ -165,6 +171,15 @@ fn says(
 
 /// A table and a figure for every kind of question.
 fn show(records: &[Record], out: &Path) -> Result<()> {
+    if records.is_empty() {
+        return Err(Error::Config(format!("{}: no records to draw", out.display())));
+    }
+    // Of the same question the answers about most strings.
+    let alike = |a: &Record, b: &Record| (&a.model, &a.ask, a.length) == (&b.model, &b.ask, b.length);
+    let is_best = |record: &&Record| {
+        !records.iter().any(|other| alike(record, other) && other.strings > record.strings)
+    };
+    let records: Vec<&Record> = records.iter().filter(is_best).collect();
     for kind in [Kind::PhoneBook, Kind::Copy, Kind::ShuffledCopy] {
         let mut lines: BTreeMap<&str, Vec<(f64, Estimate)>> = BTreeMap::new();
         let head = ["model", kind.unit(), "right", "95 %", "state"].map(String::from);

@@ -54,7 +54,7 @@ fn scorecard(flags: &Flags) -> Result<()> {
     let steps = flags.steps.unwrap_or(if flags.quick { 40 } else { 1000 });
     let card = Scorecard::new().with_steps(steps).with_strings(if flags.quick { 32 } else { 256 });
     println!("{}, {} wide; {}", backbone.pattern(), flags.d_model, Scorecard::tasks().join(", "));
-    let mut progress = Progress::new(&MultiProgress::new(), "a task", steps);
+    let mut progress = Progress::new(&MultiProgress::new(), None, "a task", steps);
     let scores = card.run(&backbone, &Device::default(), &mut progress)?;
     progress.finish();
     if scores.is_empty() {

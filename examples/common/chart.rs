@@ -9,6 +9,8 @@ use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
+use super::files;
+
 /// How numbers become places.
 #[derive(Clone, Copy, Debug)]
 pub enum Scale {
@@ -24,6 +26,23 @@ pub struct Chart<'a> {
     /// Of x and of y, with units.
     pub labels: [&'a str; 2],
     pub scales: [Scale; 2],
+}
+
+/// Letters of a line beside the chart.
+const LEGEND_WIDTH: usize = 26;
+
+/// The mark of the points of a line: one of four, so that lines are told apart without their colours.
+fn marker<'a>(
+    index: usize,
+    (x, y): (i32, i32),
+    color: RGBColor,
+) -> DynElement<'static, SVGBackend<'a>, (i32, i32)> {
+    match index % 4 {
+        0 => Circle::new((x, y), 3, color.filled()).into_dyn(),
+        1 => Rectangle::new([(x - 3, y - 3), (x + 3, y + 3)], color.filled()).into_dyn(),
+        2 => TriangleMarker::new((x, y), 5, color.filled()).into_dyn(),
+        _ => Cross::new((x, y), 3, color.stroke_width(2)).into_dyn(),
+    }
 }
 
 /// A line with its dots, and intervals up and down: x, from, to.
@@ -51,6 +70,9 @@ impl Scale {
 
     /// Where numbers stand beside the axis: about seven, powers of two if it is by powers.
     fn marks(self, places: &Range<f64>) -> Vec<f64> {
+        if places.end - places.start < 1e-6 {
+            return vec![places.start];
+        }
         if matches!(self, Self::Linear(_)) {
             return RangedCoordf64::from(places.clone()).key_points(7);
         }
@@ -108,11 +130,11 @@ impl Chart<'_> {
     ///
     /// [`Error::File`] if the file cannot be written, or there is nothing to draw.
     pub fn draw(&self, path: &Path, lines: &[Series]) -> Result<()> {
-        let temporary = path.with_extension("svg.tmp");
-        let fail = |problem: String| Error::File { path: path.into(), problem };
-        let area = SVGBackend::new(&temporary, (900, 460)).into_drawing_area();
-        self.draw_on(area, lines).map_err(|problem| fail(problem.to_string()))?;
-        std::fs::rename(&temporary, path).map_err(|problem| fail(problem.to_string()))
+        let mut svg = String::new();
+        let area = SVGBackend::with_string(&mut svg, (900, 460)).into_drawing_area();
+        self.draw_on(area, lines)
+            .map_err(|problem| Error::File { path: path.into(), problem: problem.to_string() })?;
+        files::write(path, &svg)
     }
 
     fn draw_on(
@@ -146,18 +168,29 @@ impl Chart<'_> {
             .light_line_style(TRANSPARENT)
             .label_style(("sans-serif", 13))
             .draw()?;
+        let mut top = 60;
         for (index, Series { name, color, line, dots, intervals }) in lines.iter().enumerate() {
             let place = |&(x, y): &(f64, f64)| (x_scale.place(x), y_scale.place(y));
             chart.draw_series(LineSeries::new(line.iter().map(place), color.stroke_width(2)))?;
-            chart.draw_series(dots.iter().map(|dot| Circle::new(place(dot), 3, color.filled())))?;
+            for dot in dots {
+                chart_area.draw(&marker(index, chart.backend_coord(&place(dot)), *color))?;
+            }
             let bar = |&(x, low, high): &(f64, f64, f64)| {
                 PathElement::new([place(&(x, low)), place(&(x, high))], color.stroke_width(1))
             };
             chart.draw_series(intervals.iter().map(bar))?;
-            let top = 60 + 26 * index as i32;
-            legend.draw(&PathElement::new([(8, top), (36, top)], color.stroke_width(3)))?;
-            let name: String = name.chars().take(30).collect();
-            legend.draw(&Text::new(name, (44, top - 7), ("sans-serif", 14)))?;
+            if !line.is_empty() {
+                legend.draw(&PathElement::new([(8, top), (36, top)], color.stroke_width(3)))?;
+            }
+            if !dots.is_empty() {
+                legend.draw(&marker(index, (22, top), *color))?;
+            }
+            for part in name.chars().collect::<Vec<_>>().chunks(LEGEND_WIDTH) {
+                let text: String = part.iter().collect();
+                legend.draw(&Text::new(text, (44, top - 7), ("sans-serif", 14)))?;
+                top += 18;
+            }
+            top += 8;
         }
         area.present()?;
         Ok(())

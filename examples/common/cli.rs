@@ -1,5 +1,6 @@
 //! The flags that every experiment takes.
 
+use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ use super::device;
 use super::experiment::Arm;
 
 /// Flags of an experiment.
-#[derive(Parser, Debug)]
+#[derive(Parser, Clone, Debug)]
 pub struct Options {
     /// A few models, few steps, few strings: minutes.
     #[arg(long)]
@@ -30,7 +31,7 @@ pub struct Options {
     #[arg(long)]
     pub d_model: Option<usize>,
     /// Optimiser steps of a run [default: the experiment's].
-    #[arg(long)]
+    #[arg(long, value_parser = positive)]
     pub steps: Option<usize>,
     /// Seeds to run, 0, 1, …
     #[arg(long, default_value_t = 1)]
@@ -46,13 +47,13 @@ pub struct Options {
     #[arg(long, value_delimiter = ',')]
     pub test_len: Vec<usize>,
     /// Strings of a test length [default: 1280, with --quick 256].
-    #[arg(long)]
+    #[arg(long, value_parser = positive)]
     pub strings: Option<usize>,
     /// Tokens of a training row [default: the experiment's].
     #[arg(long)]
     pub context_len: Option<usize>,
     /// Rows of a training step [default: the experiment's].
-    #[arg(long)]
+    #[arg(long, value_parser = positive)]
     pub batch_size: Option<usize>,
     /// Whether examples of a row are apart: `paper` (no) or `segments` (yes) [default: the experiment's].
     #[arg(long)]
@@ -64,8 +65,9 @@ pub struct Options {
     #[arg(long)]
     pub device: Option<String>,
     /// Runs at once. Small models do not fill a machine one by one; results do not depend on this.
-    #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)))]
-    pub jobs: usize,
+    /// [default: the number of cores, at most 4; 1 where a dashboard is shown]
+    #[arg(long, value_parser = positive)]
+    pub jobs: Option<usize>,
     /// Go on with the runs in --out instead of beginning anew.
     #[arg(long)]
     pub resume: bool,
@@ -152,6 +154,12 @@ impl Options {
         self.strings.unwrap_or(self.either([1280, 256]))
     }
 
+    /// Runs at once.
+    pub fn jobs(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
+        self.jobs.unwrap_or_else(cores)
+    }
+
     /// The folder of an experiment.
     pub fn out(&self, experiment: &str) -> PathBuf {
         let quick = if self.quick { "-quick" } else { "" };
@@ -183,6 +191,11 @@ fn range(text: &str) -> Result<RangeInclusive<usize>, String> {
         }
         _ => Err("expected MIN-MAX, such as 5-16".into()),
     }
+}
+
+/// A number above 0.
+pub fn positive(text: &str) -> Result<usize, String> {
+    text.parse::<NonZeroUsize>().map(NonZeroUsize::get).map_err(|problem| problem.to_string())
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -6,6 +6,7 @@ pub mod chart;
 pub mod cli;
 pub mod device;
 pub mod experiment;
+pub mod files;
 pub mod models;
 pub mod people;
 pub mod plots;

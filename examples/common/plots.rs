@@ -15,13 +15,14 @@ pub struct Line {
 }
 
 impl Line {
-    /// The means as a line, with their intervals.
+    /// The means as a line with dots, and their intervals.
     pub fn series(&self, color: RGBColor) -> Series {
+        let line: Vec<(f64, f64)> = self.points.iter().map(|&(x, estimate)| (x, estimate.mean)).collect();
         Series {
             name: self.model.clone(),
             color,
-            line: self.points.iter().map(|&(x, estimate)| (x, estimate.mean)).collect(),
-            dots: Vec::new(),
+            dots: line.clone(),
+            line,
             intervals: self.points.iter().map(|&(x, estimate)| (x, estimate.low, estimate.high)).collect(),
         }
     }
@@ -37,18 +38,24 @@ const COLORS: [(RGBColor, &[&str]); 13] = [
     (RGBColor(213, 94, 0), &["mamba", "mamba-16"]),
     (RGBColor(230, 159, 0), &["mamba2", "mamba-4"]),
     (RGBColor(120, 120, 120), &["linear-attention", "mamba-64"]),
-    (RGBColor(60, 60, 60), &["lstm"]),
+    (RGBColor(136, 34, 85), &["lstm"]),
     (RGBColor(0, 0, 0), &["hybrid"]),
     (RGBColor(153, 153, 51), &["s4d"]),
-    (RGBColor(136, 34, 85), &["retention"]),
+    (RGBColor(60, 60, 60), &["retention"]),
     (RGBColor(51, 34, 136), &["rg-lru"]),
     (RGBColor(221, 204, 119), &["min-gru"]),
 ];
 
-/// The colour of a model, or for others that of their place.
-pub fn color(model: &str, place: usize) -> RGBColor {
-    let own = COLORS.iter().find(|(_, models)| models.contains(&model));
-    own.map_or_else(|| nth_color(place), |(color, _)| *color)
+/// The colours of the models of a figure: of each its own, of others those that are left.
+pub fn colors<'a>(models: impl Iterator<Item = &'a str> + Clone) -> Vec<RGBColor> {
+    let own =
+        |model: &str| COLORS.iter().find(|(_, models)| models.contains(&model)).map(|(color, _)| *color);
+    let taken: Vec<RGBColor> = models.clone().filter_map(own).collect();
+    let mut left = COLORS.iter().map(|(color, _)| *color).filter(|color| !taken.contains(color));
+    models
+        .enumerate()
+        .map(|(place, model)| own(model).or_else(|| left.next()).unwrap_or(nth_color(place)))
+        .collect()
 }
 
 /// One of the colours, for what is not a model.
@@ -64,6 +71,7 @@ pub fn nth_color(index: usize) -> RGBColor {
 pub fn draw(path: &Path, title: &str, labels: [&str; 2], log: bool, lines: &[Line]) -> Result<()> {
     let x = if log { Scale::Log } else { Scale::Linear(None) };
     let chart = Chart { title, labels, scales: [x, Scale::Linear(Some((0.0, 1.02)))] };
-    let series = |(place, line): (usize, &Line)| line.series(color(&line.model, place));
-    chart.draw(path, &lines.iter().enumerate().map(series).collect::<Vec<_>>())
+    let colors = colors(lines.iter().map(|line| &*line.model));
+    let series: Vec<_> = lines.iter().zip(colors).map(|(line, color)| line.series(color)).collect();
+    chart.draw(path, &series)
 }

@@ -1,11 +1,12 @@
 //! What a run shows while it trains: a bar on a terminal, plain lines elsewhere; Ctrl-C ends it in good order.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use burn_sequence::training::{CurvePoint, Observer, StepReport};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -32,54 +33,86 @@ pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
-/// How many runs of the experiment are done, and the time that the others will take.
+/// How many runs and steps of the experiment are done, and the time that the others will take.
 pub struct Overall {
     bar: ProgressBar,
     began: Instant,
+    done: AtomicUsize,
+    runs: AtomicUsize,
 }
 
 impl Overall {
     /// Above the bars of the runs.
     pub fn new(bars: &MultiProgress) -> Self {
-        let style = ProgressStyle::with_template("{prefix:28} {bar:24} {pos}/{len} runs [{elapsed}<{eta}]");
+        let style = ProgressStyle::with_template("{prefix:28} {bar:24} {msg} [{elapsed}]");
         let bar = bars.add(ProgressBar::new(0)).with_style(style.expect("a valid template"));
         bar.set_prefix("all");
-        bar.tick();
-        Self { bar, began: Instant::now() }
+        bar.enable_steady_tick(Duration::from_secs(1));
+        Self { bar, began: Instant::now(), done: AtomicUsize::new(0), runs: AtomicUsize::new(0) }
     }
 
-    /// So many runs are left.
-    pub fn expect(&self, left: usize) {
-        self.bar.set_length(self.bar.position() + left as u64);
-    }
-
-    /// One more.
-    pub fn finished(&self) {
-        self.bar.inc(1);
-        if self.bar.is_hidden() {
-            let (done, all) = (self.bar.position(), self.bar.length().unwrap_or(0));
-            let spent = self.began.elapsed().as_secs_f64();
-            let left = spent / done as f64 * all.saturating_sub(done) as f64;
-            println!("{done} of {all} runs done in {spent:.0} s, about {left:.0} s left");
+    /// Runs of so many steps are to come.
+    pub fn expect(&self, runs: impl Iterator<Item = usize>) {
+        for steps in runs {
+            self.runs.fetch_add(1, Ordering::SeqCst);
+            self.bar.inc_length(steps as u64);
         }
+        self.bar.set_message(self.message());
+    }
+
+    /// A run goes on after so many steps of earlier.
+    fn skip(&self, steps: usize) {
+        self.bar.set_length(self.bar.length().unwrap_or(0).saturating_sub(steps as u64));
+    }
+
+    fn advance(&self, steps: usize) {
+        self.bar.inc(steps as u64);
+        self.bar.set_message(self.message());
+    }
+
+    /// One more run.
+    pub fn finished(&self) {
+        self.done.fetch_add(1, Ordering::SeqCst);
+        self.bar.set_message(self.message());
+        if self.bar.is_hidden() {
+            println!("{} after {:.0} s", self.message(), self.began.elapsed().as_secs_f64());
+        }
+    }
+
+    fn message(&self) -> String {
+        let [done, runs] = [&self.done, &self.runs].map(|count| count.load(Ordering::SeqCst));
+        let (taken, all) = (self.bar.position(), self.bar.length().unwrap_or(0));
+        let left = match taken {
+            0 => String::new(),
+            _ => {
+                let left = self.began.elapsed().mul_f64(all.saturating_sub(taken) as f64 / taken as f64);
+                format!(", about {} left", HumanDuration(left))
+            }
+        };
+        format!("{done} of {runs} runs{left}")
     }
 }
 
 /// Shows one run.
 pub struct Progress {
+    overall: Option<Arc<Overall>>,
     title: String,
     bar: ProgressBar,
     accuracy: f64,
     last_line: usize,
+    steps: usize,
+    /// Steps done, in this process or earlier.
+    step: usize,
 }
 
 impl Progress {
-    /// A bar for a run of `steps` steps, among those of the runs beside it.
-    pub fn new(bars: &MultiProgress, title: &str, steps: usize) -> Self {
+    /// A bar for a run of `steps` steps, among those of the runs beside it; `overall`: it is one of several.
+    pub fn new(bars: &MultiProgress, overall: Option<&Arc<Overall>>, title: &str, steps: usize) -> Self {
         let style = ProgressStyle::with_template("{prefix:28} {bar:24} {pos}/{len} {msg} [{elapsed}<{eta}]");
         let bar = bars.add(ProgressBar::new(steps as u64)).with_style(style.expect("a valid template"));
         bar.set_prefix(title.to_string());
-        Self { title: title.into(), bar, accuracy: 0.0, last_line: 0 }
+        let overall = overall.cloned();
+        Self { overall, title: title.into(), bar, accuracy: 0.0, last_line: 0, steps, step: 0 }
     }
 
     /// What it is called.
@@ -87,9 +120,20 @@ impl Progress {
         &self.title
     }
 
+    /// It is trained, and is asked this question of so many.
+    pub fn asks(&mut self, question: usize, questions: usize) {
+        self.reach(self.steps);
+        self.bar.set_message(format!("question {question} of {questions}"));
+    }
+
+    fn reach(&mut self, step: usize) {
+        self.overall.iter().for_each(|overall| overall.advance(step - self.step));
+        self.step = step;
+    }
+
     /// Leaves the finished bar on the screen.
     pub fn finish(&self) {
-        self.bar.abandon();
+        self.bar.abandon_with_message("done");
     }
 }
 
@@ -98,6 +142,11 @@ impl Observer for Progress {
         if report.step == 1 {
             (self.accuracy, self.last_line) = (0.0, 0);
         }
+        if self.step == 0 {
+            self.step = report.step - 1;
+            self.overall.iter().for_each(|overall| overall.skip(self.step));
+        }
+        self.reach(report.step);
         // The accuracy of a step alone jumps about.
         self.accuracy += (report.accuracy - self.accuracy) / 20.0_f64.min(report.step as f64);
         let message = format!("loss {:.3} accuracy {:.3}", report.loss, self.accuracy);
@@ -108,7 +157,11 @@ impl Observer for Progress {
         } else if report.step / every > self.last_line {
             self.last_line = report.step / every;
             let seconds = report.elapsed.as_secs_f64();
-            println!("{}: step {}/{} {message} ({seconds:.0} s)", self.title, report.step, report.steps);
+            let left = seconds / report.step as f64 * (report.steps - report.step) as f64;
+            println!(
+                "{}: step {}/{} {message} ({seconds:.0} s, about {left:.0} s left)",
+                self.title, report.step, report.steps
+            );
         }
         if interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }

@@ -1,5 +1,6 @@
 //! Asks a trained model what its arm asks.
 
+use burn_sequence::Result;
 use burn_sequence::evaluation::{accuracy, accuracy_through};
 use burn_sequence::layers::{Mixer, StateGrowth};
 use burn_sequence::models::LanguageModel;
@@ -9,6 +10,7 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 
 use super::experiment::{Arm, Point, Probe};
+use super::progress::{Progress, interrupted};
 use super::records::{Record, Run};
 
 /// Tokens that one point of a probe reads, at most: of long strings there are fewer.
@@ -23,33 +25,64 @@ pub fn points(arm: &Arm) -> impl Iterator<Item = (&Probe, &Point)> {
     arm.probes.iter().flat_map(|probe| probe.points.iter().map(move |point| (probe, point)))
 }
 
+/// Whether an arm has questions that a run has not answered, and can: `grows` says whether the model's state does.
+///
+/// # Errors
+///
+/// Those of `grows`.
+pub fn unanswered(
+    arm: &Arm,
+    run: &Run,
+    records: &[Record],
+    grows: impl FnOnce() -> Result<bool>,
+) -> Result<bool> {
+    let (long, short): (Vec<_>, Vec<_>) = points(arm)
+        .filter(|question| !is_answered(records, run, *question))
+        .partition(|(_, point)| extent(point).0 > TOKENS_OF_A_GROWING_STATE);
+    Ok(!short.is_empty() || !long.is_empty() && !grows()?)
+}
+
 /// Whether the records of a run answer it.
-pub fn is_answered(records: &[Record], run: &Run, (probe, point): (&Probe, &Point)) -> bool {
+fn is_answered(records: &[Record], run: &Run, (probe, point): (&Probe, &Point)) -> bool {
     let answers = |record: &Record| (&*record.probe, record.x) == (probe.name, point.x) && record.run == *run;
     records.iter().any(answers)
 }
 
-/// The answers to every question of the arm that has none.
+/// What the answers of a run have in common.
+pub struct About<'a> {
+    pub run: &'a Run,
+    pub params: usize,
+    pub device: String,
+    /// Of a point, at most.
+    pub strings: usize,
+}
+
+/// The answers to every question of the arm that has none, as far as Ctrl-C lets them come.
 pub fn ask(
     arm: &Arm,
-    run: &Run,
+    about: &About,
     outcome: &Outcome<Mixer>,
-    strings: usize,
-    params: usize,
     earlier: &[Record],
+    progress: &mut Progress,
 ) -> Vec<Record> {
+    let About { run, params, device, strings } = about;
     let last = outcome.curve.last().expect("a run ends with an evaluation");
-    let questions = points(arm).filter(|question| !is_answered(earlier, run, *question));
     let grows = outcome.model.backbone.state_growth() == StateGrowth::Linear;
-    let answer = |(probe, point): (&Probe, &Point)| {
-        let (tokens, before_answer) = extent(point, run.seed);
-        if grows && tokens > TOKENS_OF_A_GROWING_STATE {
-            return None;
+    let questions: Vec<_> = points(arm)
+        .filter(|question| !is_answered(earlier, run, *question))
+        .map(|(probe, point)| (probe, point, extent(point)))
+        .filter(|(_, _, (tokens, _))| !grows || *tokens <= TOKENS_OF_A_GROWING_STATE)
+        .collect();
+    let mut answers = Vec::new();
+    for (number, (probe, point, (tokens, before_answer))) in questions.iter().enumerate() {
+        if interrupted() {
+            break;
         }
+        progress.asks(number + 1, questions.len());
         let longer = if grows { tokens.div_ceil(TOKENS_OF_A_QUICK_STRING) } else { 1 };
-        let strings = strings.min(TOKENS_OF_A_POINT / (tokens * longer)).max(1);
+        let strings = (*strings).min(TOKENS_OF_A_POINT / (tokens * longer)).max(1);
         let (model, task, length) = (&outcome.model, &*point.task, point.length);
-        let mut state_bits = 8 * state_bytes(model, before_answer);
+        let mut state_bits = 8 * state_bytes(model, *before_answer);
         let found = match point.bits {
             None => accuracy(model, task, length, strings, run.seed),
             Some(bits) => accuracy_through(model, task, length, strings, run.seed, |state| {
@@ -58,9 +91,9 @@ pub fn ask(
                 state
             }),
         };
-        Some(Record {
-            run: run.clone(),
-            params,
+        answers.push(Record {
+            run: (*run).clone(),
+            params: *params,
             examples: outcome.examples,
             tokens: run.steps * run.batch_size * run.context_len,
             valid_string_accuracy: last.string_accuracy,
@@ -69,19 +102,20 @@ pub fn ask(
             probe: probe.name.into(),
             x: point.x,
             test_len: point.length,
+            device: device.clone(),
             state_bytes: state_bits.div_ceil(8),
             state_bits,
             strings: found.strings,
             string_accuracy: found.string,
             char_accuracy: found.char,
-        })
-    };
-    questions.filter_map(answer).collect()
+        });
+    }
+    answers
 }
 
-/// Tokens of a string, and those read when its first scored answer is due.
-fn extent(point: &Point, seed: u64) -> (usize, usize) {
-    let example = point.task.example(point.length, &mut ChaCha8Rng::seed_from_u64(seed));
+/// Tokens of a string, and those read when its first scored answer is due: of one string, the same for every run.
+fn extent(point: &Point) -> (usize, usize) {
+    let example = point.task.example(point.length, &mut ChaCha8Rng::seed_from_u64(0));
     let due = example.targets.iter().find(|target| target.scored).map_or(0, |target| target.position + 1);
     (example.tokens.len(), due)
 }

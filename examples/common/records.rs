@@ -1,11 +1,14 @@
 //! Results as JSON lines: appended whole, read back to plot again or to skip what is done.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use burn_sequence::{Error, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use super::files;
 
 /// A run: who was trained on what, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,6 +49,9 @@ pub struct Record {
     pub probe: String,
     pub x: usize,
     pub test_len: usize,
+    /// Empty in records older than this.
+    #[serde(default)]
+    pub device: String,
     /// Bytes of the model's state when the first answer of such a string is due.
     pub state_bytes: usize,
     /// The same in bits, where the state was rounded to few.
@@ -72,6 +78,31 @@ impl Run {
     /// The run without what several runs of one line of a figure may differ in: seed and learning rate.
     fn line(&self) -> Self {
         Self { seed: 0, lr: 0.0, ..self.clone() }
+    }
+
+    /// Whether they were trained on these lengths, which the titles of figures name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`], naming the folder and theirs.
+    pub fn check_lengths<'a>(
+        mut runs: impl Iterator<Item = &'a Self>,
+        lengths: &RangeInclusive<usize>,
+        folder: &Path,
+    ) -> Result<()> {
+        let other =
+            runs.find(|run| (run.shortest_train_len, run.train_len) != (*lengths.start(), *lengths.end()));
+        other.map_or(Ok(()), |run| {
+            Err(Error::Config(format!(
+                "{}: {} was trained on lengths {}-{}, not {}-{}: say so by --train-len, or name another folder by --out",
+                folder.display(),
+                run.model,
+                run.shortest_train_len,
+                run.train_len,
+                lengths.start(),
+                lengths.end(),
+            )))
+        })
     }
 
     /// Whether all runs of a model on an arm differ in seed and learning rate only.
@@ -153,9 +184,6 @@ impl<R: Serialize + DeserializeOwned + Clone> Records<R> {
             text.push_str(&serde_json::to_string(record).expect("a record is plain data"));
             text.push('\n');
         }
-        let io = |source| Error::Io { path: self.path.clone(), source };
-        let temporary = self.path.with_extension("jsonl.tmp");
-        std::fs::write(&temporary, text).map_err(io)?;
-        std::fs::rename(&temporary, &self.path).map_err(io)
+        files::write(&self.path, &text)
     }
 }

@@ -41,15 +41,15 @@ impl Experiment {
                 results.records.iter().filter(|record| record.run.trained_on == arm.name).collect();
             let diverged: Vec<&Run> =
                 results.diverged.iter().filter(|run| run.trained_on == arm.name).collect();
-            if own.is_empty() {
-                continue;
-            }
             if !diverged.is_empty() || own.iter().any(|record| record.run.lr != own[0].run.lr) {
                 println!(
-                    "\n{}: learning rates, strings without a mistake at the end of training\n",
+                    "\n{}: learning rates, strings without a mistake (and answers right) at the end of training\n",
                     arm.name
                 );
                 println!("{}", table::sweep(&own, &diverged));
+            }
+            if own.is_empty() {
+                continue;
             }
             let best = at_the_best_rate(&own);
             for probe in &arm.probes {
@@ -60,7 +60,7 @@ impl Experiment {
                     continue;
                 }
                 println!("\n{} ({}, by {})\n", probe.title, probe.metric.label(), probe.x_label);
-                println!("{}", table::by_x(probe, &asked));
+                println!("{}", table::by_x(probe, &asked, &diverged));
                 self.draw_probe(arm, probe, &asked, options)?;
             }
             self.draw_curves(arm, &best, &results.curves, options)?;
@@ -98,7 +98,7 @@ impl Experiment {
         curves: &[CurveRecord],
         options: &Options,
     ) -> Result<()> {
-        let lines = table::names(records.iter().copied()).into_iter().map(|model| {
+        let lines = table::names(records.iter().map(|record| &record.run)).into_iter().map(|model| {
             let is_shown = |curve: &&CurveRecord| {
                 curve.run.model == model && records.iter().any(|record| record.run == curve.run)
             };
@@ -136,13 +136,13 @@ pub fn lines(records: &[&Record], metric: Metric, x: impl Fn(&Record) -> usize) 
         let points = by_x.into_iter().filter_map(point).collect();
         Line { model, points }
     };
-    table::names(records.iter().copied()).into_iter().map(line).collect()
+    table::names(records.iter().map(|record| &record.run)).into_iter().map(line).collect()
 }
 
 /// Of every model the records of its [`best_rate`].
 fn at_the_best_rate<'a>(records: &[&'a Record]) -> Vec<&'a Record> {
     let mut best = Vec::new();
-    for name in table::names(records.iter().copied()) {
+    for name in table::names(records.iter().map(|record| &record.run)) {
         let own = records.iter().copied().filter(|record| record.run.model == name);
         let rate = best_rate(own.clone());
         best.extend(own.filter(|record| Some(record.run.lr) == rate));

@@ -1,14 +1,16 @@
 //! Trains and asks every model that the flags ask for: arm after arm, at every learning rate, and at the best once for each
 //! seed.
 
+use std::fs::{File, TryLockError};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use burn::module::Module;
-use burn_sequence::models::LanguageModelConfig;
+use burn_sequence::layers::StateGrowth;
+use burn_sequence::models::{LanguageModel, LanguageModelConfig};
 use burn_sequence::training::{CurvePoint, TrainingConfig};
 use burn_sequence::{Error, Result};
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -16,8 +18,8 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 use super::cli::Options;
 use super::experiment::{Arm, Experiment};
 use super::models::Contender;
-use super::progress::{Overall, Progress, interrupted};
-use super::questions::{ask, is_answered, points};
+use super::progress::{Overall, Progress, interrupt, interrupted};
+use super::questions::{About, ask, points, unanswered};
 use super::records::{CurveRecord, Record, Records, Run, best_rate};
 use super::trainer::Trainer;
 
@@ -61,6 +63,26 @@ impl Files {
     }
 }
 
+/// Makes a folder this process's, as long as the file is open: two would overwrite each other's records.
+///
+/// # Errors
+///
+/// If another has it, or it cannot be written.
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join(".lock");
+    let io = |source| Error::Io { path: path.clone(), source };
+    std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
+    let file = File::create(&path).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Config(format!(
+            "{}: another process is running in this folder; wait, or name another by --out",
+            folder.display()
+        ))),
+        Err(TryLockError::Error(source)) => Err(io(source)),
+    }
+}
+
 /// Runs what is not in the records of `--out` yet, and returns all of them; with `--plot` only returns them.
 ///
 /// # Errors
@@ -69,15 +91,20 @@ impl Files {
 pub fn run(experiment: &Experiment, options: &Options, trainer: &dyn Trainer) -> Result<Results> {
     let out = options.out(experiment.name);
     let earlier = Files::read(&out)?;
+    for arm in &experiment.arms {
+        let runs = earlier.records.iter().map(|record| &record.run).filter(|run| run.trained_on == arm.name);
+        Run::check_lengths(runs, &arm.task.lengths(), &out)?;
+    }
     if options.plot {
         if earlier.records.is_empty() {
             return Err(Error::Config(format!("{}: no records to draw", out.display())));
         }
         return Ok(earlier);
     }
-    if !options.resume && !earlier.records.is_empty() {
+    let begun = std::fs::read_dir(out.join("state")).is_ok_and(|mut runs| runs.next().is_some());
+    if !options.resume && (begun || !earlier.records.is_empty() || !earlier.diverged.is_empty()) {
         return Err(Error::Config(format!(
-            "{} holds records of earlier runs: go on with them by --resume, or name another folder by --out",
+            "{} holds earlier runs: go on with them by --resume, or name another folder by --out",
             out.display()
         )));
     }
@@ -87,6 +114,7 @@ pub fn run(experiment: &Experiment, options: &Options, trainer: &dyn Trainer) ->
     let runs = earlier.records.iter().map(|record| &record.run).chain(first.iter().map(|(_, run)| run));
     Run::check_alike(runs, &out)?;
 
+    let _ours = lock(&out)?;
     let bars = MultiProgress::new();
     if trainer.shows_itself() {
         bars.set_draw_target(ProgressDrawTarget::hidden());
@@ -95,16 +123,14 @@ pub fn run(experiment: &Experiment, options: &Options, trainer: &dyn Trainer) ->
         trainer,
         options,
         files: Mutex::new(Files::open(&out)?),
-        overall: Overall::new(&bars),
+        overall: Arc::new(Overall::new(&bars)),
         out: &out,
         bars: &bars,
         earlier: &earlier.records,
     };
-    let later: usize = rounds[1..].iter().map(|round| round.seeds.clone().count()).sum();
-    session.work_through(&first, later * first.len() / rounds[0].rates.len())?;
-    for round in &rounds[1..] {
+    for round in &rounds {
         let queue = queue(experiment, options, &session.results(), round)?;
-        session.work_through(&queue, 0)?;
+        session.work_through(&queue)?;
     }
     Ok(session.results())
 }
@@ -130,7 +156,7 @@ struct Session<'a> {
     trainer: &'a dyn Trainer,
     options: &'a Options,
     files: Mutex<Files>,
-    overall: Overall,
+    overall: Arc<Overall>,
     out: &'a Path,
     bars: &'a MultiProgress,
     /// What was answered before this session.
@@ -148,9 +174,9 @@ impl Session<'_> {
         }
     }
 
-    /// Trains and asks all of `queue`, several at once; about `later` runs come after it.
-    fn work_through(&self, queue: &[(&Arm, Run)], later: usize) -> Result<()> {
-        self.overall.expect(queue.len() + later);
+    /// Trains and asks all of `queue`, several at once.
+    fn work_through(&self, queue: &[(&Arm, Run)]) -> Result<()> {
+        self.overall.expect(queue.iter().map(|(_, run)| run.steps));
         let next = AtomicUsize::new(0);
         let work = || -> Result<()> {
             while let Some((arm, run)) =
@@ -161,13 +187,13 @@ impl Session<'_> {
             Ok(())
         };
         std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..self.options.jobs.max(1)).map(|_| scope.spawn(work)).collect();
+            let workers: Vec<_> = (0..self.options.jobs()).map(|_| scope.spawn(work)).collect();
             workers.into_iter().try_for_each(|worker| worker.join().expect("a run panicked"))
         })
     }
 
     fn one(&self, arm: &Arm, run: &Run) -> Result<()> {
-        let outcome = train_and_ask(self.trainer, arm, run, self.out, self.options, self.bars, self.earlier);
+        let outcome = self.train_and_ask(arm, run);
         let mut files = self.files.lock().expect("no run panics while it writes");
         match outcome {
             Ok(None) => return Ok(()),
@@ -182,10 +208,49 @@ impl Session<'_> {
                 eprintln!("{} at {:e}, seed {}: {error}", run.model, run.lr, run.seed);
                 files.diverged.extend([run.clone()])?;
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                // Those beside it save and end.
+                interrupt();
+                return Err(error);
+            }
         }
         self.overall.finished();
         Ok(())
+    }
+
+    /// One run; `None` if it was interrupted in training, and so is not finished.
+    fn train_and_ask(&self, arm: &Arm, run: &Run) -> Result<Option<(Vec<Record>, Vec<CurveRecord>)>> {
+        let model = model(run, arm.task.vocab_size(), self.options)?;
+        let params = model.num_params();
+        let device = format!("{:?}", self.options.device()?);
+        let device = device.trim_start_matches("Device<").trim_end_matches('>').to_string();
+        let training = TrainingConfig::new(run.steps)
+            .with_batch_size(run.batch_size)
+            .with_context_len(run.context_len)
+            .with_learning_rate(run.lr)
+            .with_packing(self.options.packing.unwrap_or(arm.packing))
+            .with_seed(run.seed)
+            .with_evaluate_every((run.steps / 16).max(1))
+            .with_folder(Some(self.out.join("state").join(state_folder(run))));
+        let mut progress = Progress::new(self.bars, Some(&self.overall), &title(run, params), run.steps);
+        let outcome = self.trainer.train(model, &arm.task, &training, &mut progress)?;
+        if outcome.steps < run.steps {
+            return Ok(None);
+        }
+        let point = |point: &CurvePoint| CurveRecord {
+            run: run.clone(),
+            step: point.step,
+            examples: point.examples,
+            loss: point.loss,
+            strings: training.evaluation_strings,
+            string_accuracy: point.string_accuracy,
+            char_accuracy: point.char_accuracy,
+        };
+        let curve: Vec<CurveRecord> = outcome.curve.iter().map(point).collect();
+        let about = About { run, params, device, strings: self.options.strings() };
+        let found = ask(arm, &about, &outcome, self.earlier, &mut progress);
+        progress.finish();
+        Ok(Some((found, curve)))
     }
 }
 
@@ -213,7 +278,7 @@ fn queue<'a>(
             for lr in rates {
                 for seed in round.seeds.clone() {
                     let run = describe(experiment, arm, &contender, options, lr, seed);
-                    let left = points(arm).any(|question| !is_answered(&earlier.records, &run, question));
+                    let left = unanswered(arm, &run, &earlier.records, || grows(&run, vocab_size, options))?;
                     if left && !earlier.diverged.contains(&run) {
                         queue.push((arm, run));
                     }
@@ -267,53 +332,18 @@ fn describe(
 /// Initialisation draws from a generator that all runs share.
 static INITIALISING: Mutex<()> = Mutex::new(());
 
-/// One run; `None` if it was interrupted, and so is not finished.
-fn train_and_ask(
-    trainer: &dyn Trainer,
-    arm: &Arm,
-    run: &Run,
-    out: &Path,
-    options: &Options,
-    bars: &MultiProgress,
-    earlier: &[Record],
-) -> Result<Option<(Vec<Record>, Vec<CurveRecord>)>> {
-    let config = <LanguageModelConfig>::parse(&run.pattern, run.d_model, arm.task.vocab_size())?;
+/// The model of a run, with weights of its seed.
+fn model(run: &Run, vocab_size: usize, options: &Options) -> Result<LanguageModel> {
+    let config = <LanguageModelConfig>::parse(&run.pattern, run.d_model, vocab_size)?;
     let device = options.device()?;
-    let model = {
-        let _alone = INITIALISING.lock().expect("initialisation does not panic");
-        device.seed(run.seed);
-        config.init(&device.autodiff())
-    };
-    let params = model.num_params();
-    let folder = out.join("state").join(state_folder(run));
-    if !options.resume && folder.exists() {
-        std::fs::remove_dir_all(&folder).map_err(|source| Error::Io { path: folder.clone(), source })?;
-    }
-    let training = TrainingConfig::new(run.steps)
-        .with_batch_size(run.batch_size)
-        .with_context_len(run.context_len)
-        .with_learning_rate(run.lr)
-        .with_packing(options.packing.unwrap_or(arm.packing))
-        .with_seed(run.seed)
-        .with_evaluate_every((run.steps / 16).max(1))
-        .with_folder(Some(folder));
-    let mut progress = Progress::new(bars, &title(run, params), run.steps);
-    let outcome = trainer.train(model, &arm.task, &training, &mut progress)?;
-    progress.finish();
-    if outcome.steps < run.steps {
-        return Ok(None);
-    }
-    let point = |point: &CurvePoint| CurveRecord {
-        run: run.clone(),
-        step: point.step,
-        examples: point.examples,
-        loss: point.loss,
-        strings: training.evaluation_strings,
-        string_accuracy: point.string_accuracy,
-        char_accuracy: point.char_accuracy,
-    };
-    let curve: Vec<CurveRecord> = outcome.curve.iter().map(point).collect();
-    Ok(Some((ask(arm, run, &outcome, options.strings(), params, earlier), curve)))
+    let _alone = INITIALISING.lock().expect("initialisation does not panic");
+    device.seed(run.seed);
+    Ok(config.init(&device.autodiff()))
+}
+
+/// Whether the state of a run's model grows with what it reads.
+fn grows(run: &Run, vocab_size: usize, options: &Options) -> Result<bool> {
+    Ok(model(run, vocab_size, options)?.backbone.state_growth() == StateGrowth::Linear)
 }
 
 fn title(run: &Run, params: usize) -> String {

@@ -3,31 +3,47 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::experiment::{Metric, Probe};
-use super::records::{CurveRecord, Record, Run};
+use super::records::{Record, Run};
+use super::runs::Results;
 use super::statistics::{Estimate, mean};
 
-/// The estimates of a probe: `records` are of one learning rate for each model.
-pub fn by_x(probe: &Probe, records: &[&Record]) -> Table {
+/// The estimates of a probe: `records` are of one learning rate for each model. Seeds that diverged at it are told, and are not in
+/// the means.
+pub fn by_x(probe: &Probe, records: &[&Record], diverged: &[&Run]) -> Table {
     let mut places: Vec<usize> = records.iter().map(|record| record.x).collect();
     places.sort_unstable();
     places.dedup();
-    let head = ["model", "parameters", "rate", "state"].map(String::from);
+    let head = ["model", "parameters", "rate", "seeds", "state"].map(String::from);
     let mut table =
         table(head.into_iter().chain(places.iter().map(usize::to_string)).chain(["seconds".into()]));
-    for name in names(records.iter().copied()) {
+    for name in names(records.iter().map(|record| &record.run)) {
         let own: Vec<&Record> = records.iter().copied().filter(|record| record.run.model == name).collect();
         let state = own.iter().map(|record| record.state_bytes).max().unwrap_or(0);
         let seconds = mean(own.iter().map(|record| record.seconds));
         let cell = |x: &usize| estimate(probe.metric, own.iter().copied().filter(|record| record.x == *x));
         let cells = places.iter().map(|x| cell(x).map_or("–".into(), shown));
-        let rate = format!("{:e}", own[0].run.lr);
-        let row = [name.clone(), own[0].params.to_string(), rate, bytes(state)];
+        let run = &own[0].run;
+        let mut seeds: Vec<u64> = own.iter().map(|record| record.run.seed).collect();
+        seeds.sort_unstable();
+        seeds.dedup();
+        let seeds = match failed(diverged, run) {
+            0 => seeds.len().to_string(),
+            failed => format!("{}, {failed} diverged", seeds.len()),
+        };
+        let row = [name.clone(), own[0].params.to_string(), format!("{:e}", run.lr), seeds, bytes(state)];
         table.add_row(row.into_iter().chain(cells).chain([format!("{seconds:.0}")]));
     }
     to_the_right(table)
 }
 
-/// The accuracy of every model at every learning rate, at the end of training with seed 0 and on the longest training length:
+/// Runs of a run's model, on what it was trained on at its rate, whose loss stopped being a number.
+fn failed(diverged: &[&Run], run: &Run) -> usize {
+    let is_alike =
+        |other: &&&Run| (&other.trained_on, &other.model, other.lr) == (&run.trained_on, &run.model, run.lr);
+    diverged.iter().filter(is_alike).count()
+}
+
+/// The accuracy of every model at every learning rate, whole strings and in brackets answers, at the end of training with seed 0 and on the longest training length:
 /// what the rate is chosen by.
 pub fn sweep(records: &[&Record], diverged: &[&Run]) -> Table {
     let runs = records.iter().map(|record| &record.run).chain(diverged.iter().copied());
@@ -35,16 +51,16 @@ pub fn sweep(records: &[&Record], diverged: &[&Run]) -> Table {
     rates.sort_by(f64::total_cmp);
     rates.dedup();
     let mut table = table(["model".into()].into_iter().chain(rates.iter().map(|rate| format!("{rate:e}"))));
-    for name in names(records.iter().copied()) {
+    let runs = records.iter().map(|record| &record.run).chain(diverged.iter().copied());
+    for name in names(runs) {
         let cell = |rate: &f64| {
             let is_here = |run: &Run| run.model == name && run.lr == *rate && run.seed == 0;
-            let own: Vec<f64> = (records.iter().filter(|record| is_here(&record.run)))
-                .map(|record| record.valid_string_accuracy)
-                .collect();
-            match &own[..] {
+            match records.iter().find(|record| is_here(&record.run)) {
                 _ if diverged.iter().any(|run| is_here(run)) => "diverged".into(),
-                [] => "–".into(),
-                own => format!("{:.3}", mean(own.iter().copied())),
+                None => "–".into(),
+                Some(Record { valid_string_accuracy, valid_char_accuracy, .. }) => {
+                    format!("{valid_string_accuracy:.3} ({valid_char_accuracy:.3})")
+                }
             }
         };
         table.add_row([name.clone()].into_iter().chain(rates.iter().map(cell)));
@@ -54,9 +70,10 @@ pub fn sweep(records: &[&Record], diverged: &[&Run]) -> Table {
 
 /// Examples that the runs of `records` saw until the accuracy on fresh strings was `accuracy`: of the runs that got there
 /// the mean, with Student's interval.
-pub fn examples_to(accuracy: f64, records: &[Record], curves: &[CurveRecord]) -> Table {
+pub fn examples_to(accuracy: f64, Results { records, curves, diverged }: &Results) -> Table {
     let mut table = table(["model", "rate", "runs", "examples", "95 %"].map(String::from).into_iter());
-    for name in names(records.iter()) {
+    let diverged: Vec<&Run> = diverged.iter().collect();
+    for name in names(records.iter().map(|record| &record.run)) {
         let mut runs: Vec<&Run> = Vec::new();
         for run in records.iter().map(|record| &record.run).filter(|run| run.model == name) {
             if !runs.contains(&run) {
@@ -73,7 +90,7 @@ pub fn examples_to(accuracy: f64, records: &[Record], curves: &[CurveRecord]) ->
                 [format!("{mean:.0}"), format!("{:.0} to {high:.0}", low.max(0.0))]
             }
         };
-        let count = format!("{} of {}", examples.len(), runs.len());
+        let count = format!("{} of {}", examples.len(), runs.len() + failed(&diverged, runs[0]));
         table.add_row([name, format!("{:e}", runs[0].lr), count, mean, interval]);
     }
     to_the_right(table)
@@ -122,12 +139,12 @@ pub fn to_the_right(mut table: Table) -> Table {
     table
 }
 
-/// Models in the order of their first record.
-pub fn names<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<String> {
+/// Models in the order of their first run.
+pub fn names<'a>(runs: impl Iterator<Item = &'a Run>) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    for record in records {
-        if !names.contains(&record.run.model) {
-            names.push(record.run.model.clone());
+    for run in runs {
+        if !names.contains(&run.model) {
+            names.push(run.model.clone());
         }
     }
     names

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use burn_sequence::{Error, Result};
 
+use super::files;
+
 /// A file's.
 ///
 /// # Errors
@@ -45,9 +47,6 @@ pub fn only(folder: &Path, text: &str) -> Result<()> {
             Err(Error::File { path, problem: problem.into() })
         };
     }
-    let io = |source| Error::Io { path: path.clone(), source };
-    std::fs::create_dir_all(folder).map_err(io)?;
-    let temporary = path.with_extension("tmp");
-    std::fs::write(&temporary, text).map_err(io)?;
-    std::fs::rename(&temporary, &path).map_err(io)
+    std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
+    files::write(&path, text)
 }

@@ -70,6 +70,7 @@ impl<'a> Source<'a> {
         let mut rng = ChaCha8Rng::seed_from_u64(number);
         rng.set_stream(length as u64);
         if kind == Kind::PhoneBook {
+            self.book.check(length)?;
             let example = self.book.example(length, &mut rng);
             let text: String = example.tokens.iter().map(|&token| char::from(token as u8)).collect();
             let (prompt, answer) =

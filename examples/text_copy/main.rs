@@ -14,6 +14,7 @@ mod common;
 mod screen;
 mod trainer;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -62,7 +63,9 @@ fn main() -> std::process::ExitCode {
 }
 
 fn text_copy(flags: &Flags) -> Result<()> {
-    let options = &flags.options;
+    // There is one terminal, and one dashboard.
+    let dashboard = flags.options.jobs.unwrap_or(1) == 1 && std::io::stdout().is_terminal();
+    let options = &Options { jobs: flags.options.jobs.or(dashboard.then_some(1)), ..flags.options.clone() };
     options.expect_no_lengths()?;
     let context_len = options.context_len.unwrap_or(512);
     let text = flags.text.as_deref().map_or_else(text::documentation, text::read)?;
@@ -111,17 +114,18 @@ fn text_copy(flags: &Flags) -> Result<()> {
         held_out: copy.tokens(),
         strategy: flags.strategy,
         devices: flags.devices.clone(),
-        dashboard: options.jobs == 1,
+        dashboard,
     };
     let results = experiment.run_by(options, &trainer)?;
     println!("\nPerplexity of a byte, in text not read before\n\n{}", perplexities(&results.curves));
     Ok(())
 }
 
+/// At the end of every run.
 fn perplexities(curves: &[CurveRecord]) -> comfy_table::Table {
     let head = ["model", "rate", "seed", "perplexity", "bits"].map(String::from);
     let mut found = table::table(head.into_iter());
-    for CurveRecord { run, loss, .. } in curves {
+    for CurveRecord { run, loss, .. } in curves.iter().filter(|curve| curve.step == curve.run.steps) {
         let [perplexity, bits] =
             [loss.exp(), loss / std::f64::consts::LN_2].map(|value| format!("{value:.3}"));
         found.add_row([run.model.clone(), format!("{:e}", run.lr), run.seed.to_string(), perplexity, bits]);

@@ -1,7 +1,6 @@
 //! What a run of burn-train shows: its dashboard on a terminal, a line for each epoch elsewhere.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 
 use burn::train::Interrupter;
 use burn::train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
@@ -15,7 +14,7 @@ use super::common::progress::interrupted;
 
 /// For where the output goes; there is one terminal.
 pub fn renderer(dashboard: bool, interrupter: Interrupter, title: &str) -> Box<dyn MetricsRenderer> {
-    if dashboard && std::io::stdout().is_terminal() {
+    if dashboard {
         return default_renderer(interrupter, None);
     }
     let title = title.to_string();

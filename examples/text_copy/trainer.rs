@@ -14,7 +14,6 @@ use burn::tensor::Device;
 use burn::tensor::distributed::{DistributedConfig, ReduceOperation};
 use burn::train::metric::{AccuracyMetric, LossMetric, PerplexityMetric};
 use burn::train::{ExecutionStrategy, Interrupter, Learner, MultiDeviceOptim, SupervisedTraining};
-use burn_sequence::evaluation::{accuracy, perplexity};
 use burn_sequence::layers::Mixer;
 use burn_sequence::learner::{RowBatcher, TaskLoader, TaskRows, Windows};
 use burn_sequence::models::LanguageModel;
@@ -23,9 +22,9 @@ use burn_sequence::training::{CurvePoint, Outcome, TrainingConfig, optimizer};
 use burn_sequence::{Error, Result};
 use clap::ValueEnum;
 
-use super::common::device;
 use super::common::progress::{self, Progress};
 use super::common::trainer::Trainer;
+use super::common::{device, files};
 use super::screen;
 
 /// Passes over the rows, with a checkpoint after each, at most.
@@ -153,16 +152,31 @@ impl Trainer for BurnTrain {
             progress::interrupt();
             return Ok(unfinished);
         }
-        let loss = perplexity(&model, &self.held_out, config.context_len).ln();
-        if !loss.is_finite() {
-            return Err(Error::NonFinite { step: config.steps, loss, learning_rate: config.learning_rate });
+        let point = |epoch: usize| point_of(folder, epoch, config.steps / epochs, config.batch_size);
+        let curve = (1..=epochs).map(point).collect::<Result<Vec<_>>>()?;
+        if let Some(CurvePoint { step, loss, .. }) = curve.iter().find(|point| !point.loss.is_finite()) {
+            let (step, loss, learning_rate) = (*step, *loss, config.learning_rate);
+            return Err(Error::NonFinite { step, loss, learning_rate });
         }
-        let (steps, examples) = (config.steps, config.steps * config.batch_size);
-        let found = accuracy(&model, &**task, config.context_len, config.evaluation_strings, !config.seed);
-        let (string_accuracy, char_accuracy) = (found.string, found.char);
-        let curve = vec![CurvePoint { step: steps, examples, loss, string_accuracy, char_accuracy }];
-        Ok(Outcome { steps, examples, curve, ..unfinished })
+        Ok(Outcome { steps: config.steps, examples: config.steps * config.batch_size, curve, ..unfinished })
     }
+}
+
+/// What burn-train wrote down of the text held out, after an epoch. Each of its bytes is a question of its own.
+fn point_of(folder: &Path, epoch: usize, steps: usize, batch_size: usize) -> Result<CurvePoint> {
+    let read = |metric: &str| {
+        let path = folder.join(format!("valid/epoch-{epoch}/{metric}.log"));
+        let text =
+            std::fs::read_to_string(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
+        let mean = text.lines().filter_map(|line| line.strip_suffix(",final")).next_back();
+        mean.and_then(|mean| mean.parse::<f64>().ok()).ok_or_else(|| Error::File {
+            path,
+            problem: "burn-train has written no mean of the epoch".into(),
+        })
+    };
+    let right = read("Accuracy")? / 100.0;
+    let (step, examples) = (epoch * steps, epoch * steps * batch_size);
+    Ok(CurvePoint { step, examples, loss: read("Loss")?, string_accuracy: right, char_accuracy: right })
 }
 
 /// Up to the highest rate, then down to nothing, in straight lines.
@@ -189,9 +203,6 @@ fn add_seconds(folder: &Path, seconds: f64) -> Result<f64> {
     let path = folder.join("seconds");
     let earlier: f64 = std::fs::read_to_string(&path).ok().and_then(|text| text.parse().ok()).unwrap_or(0.0);
     let seconds = earlier + seconds;
-    let temporary = folder.join("seconds.tmp");
-    std::fs::write(&temporary, seconds.to_string())
-        .and_then(|()| std::fs::rename(&temporary, &path))
-        .map_err(|source| Error::Io { path, source })?;
+    files::write(&path, &seconds.to_string())?;
     Ok(seconds)
 }

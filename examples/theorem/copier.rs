@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn_sequence::Result;
 use burn_sequence::evaluation::accuracy;
-use burn_sequence::tasks::Copying;
+use burn_sequence::tasks::{Copying, Task};
 use burn_sequence::theory::{HashCopier, repeat_bound};
 
 use crate::common::{cli::Options, table};
@@ -19,6 +19,7 @@ pub fn copies(options: &Options, alphabets: &[usize], n: Option<usize>, lengths:
         let n = n.unwrap_or_else(enough);
         let copier = HashCopier::new(alphabet, n)?.init(&options.device()?);
         let task = Copying::new(1..=length.max(1)).with_alphabet(alphabet as u32);
+        task.check(length)?;
         let strings = options.strings().min(1_000_000 / length.max(1)).max(1);
         let right = accuracy(&copier, &task, length, strings, 0).string;
         let exact = (right * strings as f64).round() as usize;

@@ -46,18 +46,15 @@ pub fn rounded(options: &Options) -> Result<()> {
     let results = experiment.run(options)?;
     let records: Vec<_> = results.records.iter().collect();
     let lines = report::lines(&records, Metric::Strings, |record| record.state_bits);
-    let measured = lines.into_iter().enumerate().map(|(place, line)| {
-        let drawn = line.series(plots::nth_color(place));
-        Series { dots: drawn.line.clone(), ..drawn }
-    });
-    let mut series: Vec<Series> = measured.collect();
+    let colors = plots::colors(lines.iter().map(|line| &*line.model));
+    let mut series: Vec<Series> = lines.iter().zip(colors).map(|(line, color)| line.series(color)).collect();
     let bound = |tenth: i32| {
         let bits = 2_f64.powf(f64::from(tenth) / 10.0);
         (bits, capacity::string_accuracy_bound(bits, LENGTH, LETTERS))
     };
     series.push(Series {
         name: "no state can do better".into(),
-        color: plots::color("hybrid", 0),
+        color: plotters::style::BLACK,
         line: (10..100).map(bound).collect(),
         dots: Vec::new(),
         intervals: Vec::new(),

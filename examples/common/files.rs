@@ -1,0 +1,17 @@
+//! Files that are whole or not there.
+
+use std::path::Path;
+
+use burn_sequence::{Error, Result};
+
+/// Writes under a temporary name, and renames.
+///
+/// # Errors
+///
+/// If that cannot be done.
+pub fn write(path: &Path, content: &str) -> Result<()> {
+    let io = |source| Error::Io { path: path.into(), source };
+    let temporary = path.with_added_extension("tmp");
+    std::fs::write(&temporary, content).map_err(io)?;
+    std::fs::rename(&temporary, path).map_err(io)
+}
