@@ -13,14 +13,13 @@ mod common;
 
 use std::path::PathBuf;
 
-use burn::tensor::Device;
 use burn_sequence::models::BackboneConfig;
 use burn_sequence::scorecard::{Score, Scorecard};
 use burn_sequence::{Error, Result};
 use clap::Parser;
 use common::chart::{Chart, Scale, Series};
 use common::progress::Progress;
-use common::{plots, table};
+use common::{device, files, plots, table};
 use indicatif::MultiProgress;
 
 #[derive(Parser)]
@@ -39,7 +38,16 @@ struct Flags {
     /// A few steps: a minute, and little to see.
     #[arg(long)]
     quick: bool,
-    /// Where the figure goes.
+    /// The highest learning rate.
+    #[arg(long, default_value_t = 3e-3)]
+    lr: f64,
+    /// Decides weights and strings.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// flex, ndarray, wgpu, … as far as compiled in [default: BURN_DEVICE, or the default backend].
+    #[arg(long)]
+    device: Option<String>,
+    /// Where the scores and the figure go.
     #[arg(long, default_value = "runs/scorecard")]
     out: PathBuf,
 }
@@ -52,10 +60,14 @@ fn scorecard(flags: &Flags) -> Result<()> {
     let backbone: BackboneConfig = BackboneConfig::parse(&flags.pattern, flags.d_model)?;
     std::fs::create_dir_all(&flags.out).map_err(|source| Error::Io { path: flags.out.clone(), source })?;
     let steps = flags.steps.unwrap_or(if flags.quick { 40 } else { 1000 });
-    let card = Scorecard::new().with_steps(steps).with_strings(if flags.quick { 32 } else { 256 });
+    let card = Scorecard::new()
+        .with_steps(steps)
+        .with_strings(if flags.quick { 32 } else { 256 })
+        .with_learning_rate(flags.lr)
+        .with_seed(flags.seed);
     println!("{}, {} wide; {}", backbone.pattern(), flags.d_model, Scorecard::tasks().join(", "));
     let mut progress = Progress::new(&MultiProgress::new(), None, "a task", steps);
-    let scores = card.run(&backbone, &Device::default(), &mut progress)?;
+    let scores = card.run(&backbone, &device::named(flags.device.as_deref())?, &mut progress)?;
     progress.finish();
     if scores.is_empty() {
         return Ok(());
@@ -70,6 +82,14 @@ fn scorecard(flags: &Flags) -> Result<()> {
         found.add_row([score.task.clone(), trained, holds, state, format!("{:.0}", score.tokens_per_second)]);
     }
     println!("\n{}", table::to_the_right(found));
+    let record = serde_json::json!({
+        "pattern": backbone.pattern(),
+        "d_model": flags.d_model,
+        "settings": card,
+        "version": env!("CARGO_PKG_VERSION"),
+        "scores": scores,
+    });
+    files::write(&flags.out.join("scores.json"), &format!("{record:#}\n"))?;
     draw(flags, &scores)
 }
 
@@ -88,6 +108,6 @@ fn draw(flags: &Flags, scores: &[Score]) -> Result<()> {
     };
     chart
         .draw(&flags.out.join("scorecard.svg"), &scores.iter().enumerate().map(series).collect::<Vec<_>>())?;
-    println!("\nthe figure is in {}", flags.out.display());
+    println!("\nthe scores and the figure are in {}", flags.out.display());
     Ok(())
 }

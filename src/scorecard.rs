@@ -19,6 +19,7 @@
 
 use burn::config::Config;
 use burn::tensor::Device;
+use serde::Serialize;
 
 use crate::Result;
 use crate::evaluation::{Accuracy, accuracy_by_length};
@@ -50,7 +51,7 @@ pub struct Scorecard {
 }
 
 /// What came of one task.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Score {
     /// The task's name.
     pub task: String,

@@ -103,6 +103,8 @@ pub struct Progress {
     steps: usize,
     /// Steps done, in this process or earlier.
     step: usize,
+    /// Steps done in this process.
+    seen: usize,
 }
 
 impl Progress {
@@ -112,7 +114,7 @@ impl Progress {
         let bar = bars.add(ProgressBar::new(steps as u64)).with_style(style.expect("a valid template"));
         bar.set_prefix(title.to_string());
         let overall = overall.cloned();
-        Self { overall, title: title.into(), bar, accuracy: 0.0, last_line: 0, steps, step: 0 }
+        Self { overall, title: title.into(), bar, accuracy: 0.0, last_line: 0, steps, step: 0, seen: 0 }
     }
 
     /// What it is called.
@@ -140,7 +142,7 @@ impl Progress {
 impl Observer for Progress {
     fn on_step(&mut self, report: &StepReport) -> ControlFlow<()> {
         if report.step == 1 {
-            (self.accuracy, self.last_line) = (0.0, 0);
+            (self.accuracy, self.last_line, self.seen) = (0.0, 0, 0);
         }
         if self.step == 0 {
             self.step = report.step - 1;
@@ -148,7 +150,8 @@ impl Observer for Progress {
         }
         self.reach(report.step);
         // The accuracy of a step alone jumps about.
-        self.accuracy += (report.accuracy - self.accuracy) / 20.0_f64.min(report.step as f64);
+        self.seen += 1;
+        self.accuracy += (report.accuracy - self.accuracy) / 20.0_f64.min(self.seen as f64);
         let message = format!("loss {:.3} accuracy {:.3}", report.loss, self.accuracy);
         let every = (report.steps / 10).max(1);
         if !self.bar.is_hidden() {
@@ -157,7 +160,7 @@ impl Observer for Progress {
         } else if report.step / every > self.last_line {
             self.last_line = report.step / every;
             let seconds = report.elapsed.as_secs_f64();
-            let left = seconds / report.step as f64 * (report.steps - report.step) as f64;
+            let left = seconds / self.seen as f64 * (report.steps - report.step) as f64;
             println!(
                 "{}: step {}/{} {message} ({seconds:.0} s, about {left:.0} s left)",
                 self.title, report.step, report.steps

@@ -12,13 +12,14 @@ pub use perplexity::perplexity;
 use burn::module::Module;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
+use serde::Serialize;
 
 use crate::layers::SequenceMixer;
 use crate::models::{LanguageModel, ModelState};
 use crate::tasks::{Batch, Example, Task};
 
 /// What part of the answers was right.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Accuracy {
     /// Strings whose every scored token was right.
     pub string: f64,
