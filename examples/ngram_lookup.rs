@@ -37,7 +37,7 @@ fn ngram_lookup(options: &Options) -> Result<()> {
             name,
             task,
             probes: vec![probe],
-            steps: [2000, 300],
+            steps: [2000, 150],
             batch_size: 32,
             context_len: 96,
             packing: Packing::Paper,

@@ -74,6 +74,14 @@ pub enum Metric {
 }
 
 impl Metric {
+    /// Of the accuracies of strings and of answers the one that counts.
+    pub fn of(self, strings: f64, answers: f64) -> f64 {
+        match self {
+            Self::Strings => strings,
+            Self::Answers => answers,
+        }
+    }
+
     /// The axis.
     pub fn label(self) -> &'static str {
         match self {

@@ -90,7 +90,7 @@ impl Experiment {
         draw(&path, &probe.title, [probe.x_label, probe.metric.label()], probe.log, &lines)
     }
 
-    /// Accuracy over examples seen, of the runs in `records`.
+    /// Accuracy over examples seen, of the runs in `records`, as the first probe counts.
     fn draw_curves(
         &self,
         arm: &Arm,
@@ -98,6 +98,7 @@ impl Experiment {
         curves: &[CurveRecord],
         options: &Options,
     ) -> Result<()> {
+        let metric = arm.probes[0].metric;
         let lines = table::names(records.iter().map(|record| &record.run)).into_iter().map(|model| {
             let is_shown = |curve: &&CurveRecord| {
                 curve.run.model == model && records.iter().any(|record| record.run == curve.run)
@@ -108,7 +109,8 @@ impl Experiment {
                 .filter(is_shown)
                 .for_each(|curve| by_step.entry(curve.step).or_default().push(curve));
             let point = |curves: Vec<&CurveRecord>| {
-                let accuracies: Vec<f64> = curves.iter().map(|curve| curve.string_accuracy).collect();
+                let accuracy = |curve: &&CurveRecord| metric.of(curve.string_accuracy, curve.char_accuracy);
+                let accuracies: Vec<f64> = curves.iter().map(accuracy).collect();
                 let examples = mean(curves.iter().map(|curve| curve.examples as f64));
                 (examples, Estimate::of(&accuracies, curves[0].strings))
             };
@@ -118,9 +120,9 @@ impl Experiment {
         if lines.is_empty() {
             return Ok(());
         }
-        let title = format!("Learning {}: strings of the longest training length", arm.task.name());
+        let title = format!("Learning {}, asked at the longest training length", arm.task.name());
         let path = self.figure(arm, "learning_curve", options);
-        draw(&path, &title, ["examples seen", Metric::Strings.label()], false, &lines)
+        draw(&path, &title, ["examples seen", metric.label()], false, &lines)
     }
 }
 

@@ -101,10 +101,7 @@ pub fn estimate<'a>(metric: Metric, records: impl Iterator<Item = &'a Record>) -
     let mut strings = 0;
     let accuracy = |record: &Record| {
         strings = record.strings;
-        match metric {
-            Metric::Strings => record.string_accuracy,
-            Metric::Answers => record.char_accuracy,
-        }
+        metric.of(record.string_accuracy, record.char_accuracy)
     };
     let accuracies: Vec<f64> = records.map(accuracy).collect();
     (!accuracies.is_empty()).then(|| Estimate::of(&accuracies, strings))
