@@ -128,7 +128,8 @@ pub fn run(experiment: &Experiment, options: &Options, trainer: &dyn Trainer) ->
         bars: &bars,
         earlier: &earlier.records,
     };
-    for round in &rounds {
+    session.work_through(&first)?;
+    for round in &rounds[1..] {
         let queue = queue(experiment, options, &session.results(), round)?;
         session.work_through(&queue)?;
     }
