@@ -36,16 +36,28 @@ pub fn unanswered(
     records: &[Record],
     grows: impl FnOnce() -> Result<bool>,
 ) -> Result<bool> {
-    let (long, short): (Vec<_>, Vec<_>) = points(arm)
-        .filter(|question| !is_answered(records, run, *question))
-        .partition(|(_, point)| extent(point).0 > TOKENS_OF_A_GROWING_STATE);
+    let (long, short): (Vec<_>, Vec<_>) = open(arm, run, records).partition(is_long);
     Ok(!short.is_empty() || !long.is_empty() && !grows()?)
 }
 
-/// Whether the records of a run answer it.
-fn is_answered(records: &[Record], run: &Run, (probe, point): (&Probe, &Point)) -> bool {
-    let answers = |record: &Record| (&*record.probe, record.x) == (probe.name, point.x) && record.run == *run;
-    records.iter().any(answers)
+/// A question with its [`extent`].
+type Open<'a> = (&'a Probe, &'a Point, (usize, usize));
+
+/// What the records of a run do not answer.
+fn open<'a>(arm: &'a Arm, run: &Run, records: &[Record]) -> impl Iterator<Item = Open<'a>> {
+    let is_answered = |(probe, point): &(&Probe, &Point)| {
+        let answers =
+            |record: &Record| (&*record.probe, record.x) == (probe.name, point.x) && record.run == *run;
+        records.iter().any(answers)
+    };
+    points(arm)
+        .filter(move |question| !is_answered(question))
+        .map(|(probe, point)| (probe, point, extent(point)))
+}
+
+/// Whether it is too long for a state that grows.
+fn is_long((_, _, (tokens, _)): &Open) -> bool {
+    *tokens > TOKENS_OF_A_GROWING_STATE
 }
 
 /// What the answers of a run have in common.
@@ -68,11 +80,7 @@ pub fn ask(
     let About { run, params, device, strings } = about;
     let last = outcome.curve.last().expect("a run ends with an evaluation");
     let grows = outcome.model.backbone.state_growth() == StateGrowth::Linear;
-    let questions: Vec<_> = points(arm)
-        .filter(|question| !is_answered(earlier, run, *question))
-        .map(|(probe, point)| (probe, point, extent(point)))
-        .filter(|(_, _, (tokens, _))| !grows || *tokens <= TOKENS_OF_A_GROWING_STATE)
-        .collect();
+    let questions: Vec<_> = open(arm, run, earlier).filter(|question| !grows || !is_long(question)).collect();
     let mut answers = Vec::new();
     for (number, (probe, point, (tokens, before_answer))) in questions.iter().enumerate() {
         if interrupted() {
