@@ -7,6 +7,7 @@ pub mod cli;
 pub mod device;
 pub mod experiment;
 pub mod files;
+pub mod folder;
 pub mod models;
 pub mod people;
 pub mod plots;

@@ -7,9 +7,10 @@ use burn_sequence::{Error, Result};
 
 use super::cli::Options;
 use super::experiment::{Arm, Experiment, Metric, Probe};
+use super::folder::Results;
 use super::plots::{Line, draw};
 use super::records::{CurveRecord, Record, Run, best_rate};
-use super::runs::{Results, run};
+use super::runs::run;
 use super::statistics::{Estimate, mean};
 use super::table;
 use super::trainer::{Fit, Trainer};

@@ -1,7 +1,6 @@
 //! Trains and asks every model that the flags ask for: arm after arm, at every learning rate, and at the best once for each
 //! seed.
 
-use std::fs::{File, TryLockError};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -17,71 +16,12 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::cli::Options;
 use super::experiment::{Arm, Experiment};
+use super::folder::{Files, Results, lock};
 use super::models::Contender;
 use super::progress::{Overall, Progress, interrupt, interrupted};
 use super::questions::{About, ask, points, unanswered};
-use super::records::{CurveRecord, Record, Records, Run, best_rate};
+use super::records::{CurveRecord, Record, Run, best_rate};
 use super::trainer::Trainer;
-
-/// The records of an experiment.
-#[derive(Default)]
-pub struct Results {
-    pub records: Vec<Record>,
-    pub curves: Vec<CurveRecord>,
-    /// Runs whose loss stopped being a number.
-    pub diverged: Vec<Run>,
-}
-
-/// The files of an experiment's folder.
-struct Files {
-    records: Records<Record>,
-    curves: Records<CurveRecord>,
-    diverged: Records<Run>,
-}
-
-impl Files {
-    fn paths(folder: &Path) -> [PathBuf; 3] {
-        ["results.jsonl", "curves.jsonl", "diverged.jsonl"].map(|name| folder.join(name))
-    }
-
-    fn open(folder: &Path) -> Result<Self> {
-        let [records, curves, diverged] = Self::paths(folder);
-        Ok(Self {
-            records: Records::open(&records)?,
-            curves: Records::open(&curves)?,
-            diverged: Records::open(&diverged)?,
-        })
-    }
-
-    fn read(folder: &Path) -> Result<Results> {
-        let [records, curves, diverged] = Self::paths(folder);
-        Ok(Results {
-            records: Records::read(&records)?,
-            curves: Records::read(&curves)?,
-            diverged: Records::read(&diverged)?,
-        })
-    }
-}
-
-/// Makes a folder this process's, as long as the file is open: two would overwrite each other's records.
-///
-/// # Errors
-///
-/// If another has it, or it cannot be written.
-fn lock(folder: &Path) -> Result<File> {
-    let path = folder.join(".lock");
-    let io = |source| Error::Io { path: path.clone(), source };
-    std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
-    let file = File::create(&path).map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::Config(format!(
-            "{}: another process is running in this folder; wait, or name another by --out",
-            folder.display()
-        ))),
-        Err(TryLockError::Error(source)) => Err(io(source)),
-    }
-}
 
 /// Runs what is not in the records of `--out` yet, and returns all of them; with `--plot` only returns them.
 ///

@@ -3,8 +3,8 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::experiment::{Metric, Probe};
+use super::folder::Results;
 use super::records::{Record, Run};
-use super::runs::Results;
 use super::statistics::{Estimate, mean};
 
 /// The estimates of a probe: `records` are of one learning rate for each model. Seeds that diverged at it are told, and are not in

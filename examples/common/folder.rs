@@ -1,0 +1,78 @@
+//! The folder of an experiment: its records, and whose it is.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use burn_sequence::{Error, Result};
+
+use super::records::{CurveRecord, Record, Records, Run};
+
+/// The records of an experiment.
+#[derive(Default)]
+pub struct Results {
+    pub records: Vec<Record>,
+    pub curves: Vec<CurveRecord>,
+    /// Runs whose loss stopped being a number.
+    pub diverged: Vec<Run>,
+}
+
+/// The files of an experiment's folder.
+pub struct Files {
+    pub records: Records<Record>,
+    pub curves: Records<CurveRecord>,
+    pub diverged: Records<Run>,
+}
+
+impl Files {
+    fn paths(folder: &Path) -> [PathBuf; 3] {
+        ["results.jsonl", "curves.jsonl", "diverged.jsonl"].map(|name| folder.join(name))
+    }
+
+    /// To add to them; they are made where there are none.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be read or written.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let [records, curves, diverged] = Self::paths(folder);
+        Ok(Self {
+            records: Records::open(&records)?,
+            curves: Records::open(&curves)?,
+            diverged: Records::open(&diverged)?,
+        })
+    }
+
+    /// What they hold.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be read.
+    pub fn read(folder: &Path) -> Result<Results> {
+        let [records, curves, diverged] = Self::paths(folder);
+        Ok(Results {
+            records: Records::read(&records)?,
+            curves: Records::read(&curves)?,
+            diverged: Records::read(&diverged)?,
+        })
+    }
+}
+
+/// Makes a folder this process's, as long as the file is open: two would overwrite each other's records.
+///
+/// # Errors
+///
+/// If another has it, or it cannot be written.
+pub fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join(".lock");
+    let io = |source| Error::Io { path: path.clone(), source };
+    std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
+    let file = File::create(&path).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Config(format!(
+            "{}: another process is running in this folder; wait, or name another by --out",
+            folder.display()
+        ))),
+        Err(TryLockError::Error(source)) => Err(io(source)),
+    }
+}
