@@ -1,6 +1,6 @@
 //! The folder of an experiment: its records, and whose it is.
 
-use std::fs::{File, TryLockError};
+use std::fs::{DirEntry, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use burn_sequence::{Error, Result};
@@ -55,6 +55,27 @@ impl Files {
             diverged: Records::read(&diverged)?,
         })
     }
+}
+
+/// Whether runs may go into a folder: where there are some already, by `--resume` alone.
+///
+/// # Errors
+///
+/// [`Error::Config`] if not.
+pub fn check_new(folder: &Path, resume: bool) -> Result<()> {
+    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let holds_records = |file: DirEntry| {
+        file.path().extension().is_some_and(|kind| kind == "jsonl")
+            && file.metadata().is_ok_and(|file| file.len() > 0)
+    };
+    let begun = entries(&folder.join("state")).next().is_some();
+    if !resume && (begun || entries(folder).any(holds_records)) {
+        return Err(Error::Config(format!(
+            "{} holds earlier runs: go on with them by --resume, or name another folder by --out",
+            folder.display()
+        )));
+    }
+    Ok(())
 }
 
 /// Makes a folder this process's, as long as the file is open: two would overwrite each other's records.

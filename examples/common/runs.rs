@@ -16,7 +16,7 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::cli::Options;
 use super::experiment::{Arm, Experiment};
-use super::folder::{Files, Results, lock};
+use super::folder::{Files, Results, check_new, lock};
 use super::models::Contender;
 use super::progress::{Overall, Progress, interrupt, interrupted};
 use super::questions::{About, ask, points, unanswered};
@@ -41,13 +41,7 @@ pub fn run(experiment: &Experiment, options: &Options, trainer: &dyn Trainer) ->
         }
         return Ok(earlier);
     }
-    let begun = std::fs::read_dir(out.join("state")).is_ok_and(|mut runs| runs.next().is_some());
-    if !options.resume && (begun || !earlier.records.is_empty() || !earlier.diverged.is_empty()) {
-        return Err(Error::Config(format!(
-            "{} holds earlier runs: go on with them by --resume, or name another folder by --out",
-            out.display()
-        )));
-    }
+    check_new(&out, options.resume)?;
     options.device()?;
     let rounds = rounds(options);
     let first = queue(experiment, options, &earlier, &rounds[0])?;

@@ -5,29 +5,153 @@ use burn_sequence::Result;
 use burn_sequence::evaluation::accuracy;
 use burn_sequence::tasks::{Copying, Task};
 use burn_sequence::theory::{HashCopier, repeat_bound};
+use serde::{Deserialize, Serialize};
 
-use crate::common::{cli::Options, table};
+use crate::common::chart::{Chart, Scale, Series};
+use crate::common::cli::Options;
+use crate::common::records::Records;
+use crate::common::statistics::Estimate;
+use crate::common::{plots, progress, table};
 
-/// Tables what it copies of strings over each of `alphabets`, with keys of `n` letters, at each of `lengths`.
-pub fn copies(options: &Options, alphabets: &[usize], n: Option<usize>, lengths: &[usize]) -> Result<()> {
-    let head = ["D", "n", "L", "parameters", "strings", "exact", "error", "bound L²·D⁻ⁿ"].map(String::from);
-    let mut found = table::table(head.into_iter());
-    for (&alphabet, &length) in alphabets.iter().flat_map(|a| lengths.iter().map(move |l| (a, l))) {
+/// What is asked of a copier: strings of `length` letters out of an alphabet, with keys of `n`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Question {
+    length: usize,
+    alphabet: usize,
+    n: usize,
+    strings: usize,
+}
+
+/// The answer.
+#[derive(Clone, Serialize, Deserialize)]
+struct Copied {
+    #[serde(flatten)]
+    question: Question,
+    params: usize,
+    exact: usize,
+}
+
+impl Question {
+    fn bound(&self) -> f64 {
+        repeat_bound(self.length, self.alphabet, self.n)
+    }
+
+    fn task(&self) -> Result<Copying> {
+        let task = Copying::new(1..=self.length.max(1)).with_alphabet(self.alphabet as u32);
+        task.check(self.length)?;
+        Ok(task)
+    }
+
+    fn answer(self, options: &Options) -> Result<Copied> {
+        let copier = HashCopier::new(self.alphabet, self.n)?.init(&options.device()?);
+        let right = accuracy(&copier, &self.task()?, self.length, self.strings, 0).string;
+        let exact = (right * self.strings as f64).round() as usize;
+        Ok(Copied { question: self, params: copier.num_params(), exact })
+    }
+}
+
+impl Copied {
+    /// The share of strings with a mistake.
+    fn error(&self) -> f64 {
+        1.0 - self.exact as f64 / self.question.strings as f64
+    }
+}
+
+/// What to ask: of strings over each of `alphabets`, at each of `lengths`, with keys of `n` letters, or the fewest with a chance
+/// below 0.01 of a repeat; and at the first of the lengths with shorter keys too.
+///
+/// # Errors
+///
+/// If there is no such copier, or there are no such strings.
+pub fn questions(
+    options: &Options,
+    alphabets: &[usize],
+    n: Option<usize>,
+    lengths: &[usize],
+) -> Result<Vec<Question>> {
+    let mut questions = Vec::new();
+    for (&length, &alphabet) in lengths.iter().flat_map(|l| alphabets.iter().map(move |a| (l, a))) {
         // Says what an alphabet can be, before a key is looked for.
         HashCopier::new(alphabet, 1)?;
         let enough = || (1..).find(|&n| repeat_bound(length, alphabet, n) < 0.01).unwrap_or(1);
-        let n = n.unwrap_or_else(enough);
-        let copier = HashCopier::new(alphabet, n)?.init(&options.device()?);
-        let task = Copying::new(1..=length.max(1)).with_alphabet(alphabet as u32);
-        task.check(length)?;
+        let longest = n.unwrap_or_else(enough);
+        let shortest = if length == lengths[0] { 1 } else { longest };
         let strings = options.strings().min(1_000_000 / length.max(1)).max(1);
-        let right = accuracy(&copier, &task, length, strings, 0).string;
-        let exact = (right * strings as f64).round() as usize;
-        eprintln!("copier: D = {alphabet}, n = {n}, L = {length}: {exact} of {strings} strings");
-        let row = [alphabet, n, length, copier.num_params(), strings, exact].map(|number| number.to_string());
-        let shares = [1.0 - right, repeat_bound(length, alphabet, n)].map(|share| format!("{share:.4}"));
-        found.add_row(row.into_iter().chain(shares));
+        questions.extend((shortest..=longest).map(|n| Question { length, alphabet, n, strings }));
+    }
+    for question in &questions {
+        question.task()?;
+        HashCopier::new(question.alphabet, question.n)?;
+    }
+    Ok(questions)
+}
+
+/// Asks what is not in the records.
+///
+/// # Errors
+///
+/// If the records cannot be read or written.
+pub fn ask(options: &Options, questions: Vec<Question>) -> Result<()> {
+    let mut answers = Records::<Copied>::open(&options.out("theorem").join("copier.jsonl"))?;
+    for question in questions {
+        if answers.records.iter().any(|answer| answer.question == question) {
+            continue;
+        }
+        if progress::interrupted() {
+            break;
+        }
+        let answer = question.answer(options)?;
+        let Question { length, alphabet, n, strings } = question;
+        eprintln!("copier: D = {alphabet}, n = {n}, L = {length}: {} of {strings} strings", answer.exact);
+        answers.extend([answer])?;
+    }
+    Ok(())
+}
+
+/// Tables and draws what was answered.
+///
+/// # Errors
+///
+/// If the records cannot be read, or the figure not be written.
+pub fn show(options: &Options) -> Result<()> {
+    let folder = options.out("theorem");
+    let mut answers = Records::<Copied>::read(&folder.join("copier.jsonl"))?;
+    answers.sort_by_key(|answer| answer.question);
+    let Some(shortest) = answers.first().map(|answer| answer.question.length) else { return Ok(()) };
+    let head = ["D", "L", "n", "parameters", "strings", "exact", "error", "bound L²·D⁻ⁿ"].map(String::from);
+    let mut found = table::table(head.into_iter());
+    let key = |answer: &Copied| (answer.question.length, answer.question.alphabet);
+    for longest in answers.chunk_by(|a, b| key(a) == key(b)).filter_map(<[Copied]>::last) {
+        let Question { length, alphabet, n, strings } = longest.question;
+        let row = [alphabet, length, n, longest.params, strings, longest.exact];
+        let shares = [longest.error(), longest.question.bound()].map(|share| format!("{share:.4}"));
+        found.add_row(row.iter().map(usize::to_string).chain(shares));
     }
     println!("\nThe copier by construction\n\n{}", table::to_the_right(found));
-    Ok(())
+
+    let asked: Vec<&Copied> = answers.iter().filter(|answer| answer.question.length == shortest).collect();
+    let series =
+        asked.chunk_by(|a, b| key(a) == key(b)).enumerate().map(|(index, answers)| by_key(index, answers));
+    let chart = Chart {
+        title: &format!("The copier by construction, {shortest} letters"),
+        labels: ["letters of a key (n)", "strings with a mistake (points), bound L²·D⁻ⁿ (lines)"],
+        scales: [Scale::Linear(None), Scale::Linear(Some((0.0, 1.02)))],
+    };
+    chart.draw(&folder.join("copier.svg"), &series.collect::<Vec<_>>())
+}
+
+/// The errors of strings over one alphabet, and their bound.
+fn by_key(index: usize, answers: &[&Copied]) -> Series {
+    let place = |answer: &Copied| answer.question.n as f64;
+    let interval = |answer: &Copied| {
+        let Estimate { low, high, .. } = Estimate::of(&[answer.error()], answer.question.strings);
+        (place(answer), low, high)
+    };
+    Series {
+        name: format!("D = {}", answers[0].question.alphabet),
+        color: plots::nth_color(index),
+        line: answers.iter().map(|answer| (place(answer), answer.question.bound())).collect(),
+        dots: answers.iter().map(|answer| (place(answer), answer.error())).collect(),
+        intervals: answers.iter().map(|answer| interval(answer)).collect(),
+    }
 }

@@ -17,7 +17,7 @@ mod machine;
 mod trained;
 
 use clap::Parser;
-use common::cli::Options;
+use common::{cli::Options, folder};
 
 #[derive(Parser)]
 struct Flags {
@@ -39,9 +39,17 @@ fn main() -> std::process::ExitCode {
         options.expect_no_lengths()?;
         if !options.plot {
             let lengths = options.either([&[100, 1000, 10_000][..], &[100, 1000]]);
-            copier::copies(options, alphabet, *n, if length.is_empty() { lengths } else { length })?;
-            machine::guesses(options);
+            let lengths = if length.is_empty() { lengths } else { length };
+            let questions = copier::questions(options, alphabet, *n, lengths)?;
+            let out = options.out("theorem");
+            folder::check_new(&out, options.resume)?;
+            let _ours = folder::lock(&out)?;
+            copier::ask(options, questions)?;
+            machine::guesses(options)?;
         }
-        trained::rounded(options)
+        copier::show(options)?;
+        machine::show(options)?;
+        // The folder is ours by now.
+        trained::rounded(&Options { resume: true, ..options.clone() })
     })
 }
