@@ -19,7 +19,7 @@ use burn_sequence::{Error, Result};
 use clap::Parser;
 use common::chart::{Chart, Scale, Series};
 use common::progress::Progress;
-use common::{device, files, plots, table};
+use common::{cli, device, files, plots, table};
 use indicatif::MultiProgress;
 
 #[derive(Parser)]
@@ -30,16 +30,16 @@ struct Flags {
     )]
     pattern: String,
     /// Its width.
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value = "64", value_parser = cli::positive)]
     d_model: usize,
     /// Optimiser steps on each task [default: 1000, with --quick 40].
-    #[arg(long)]
+    #[arg(long, value_parser = cli::positive)]
     steps: Option<usize>,
     /// A few steps: a minute, and little to see.
     #[arg(long)]
     quick: bool,
     /// The highest learning rate.
-    #[arg(long, default_value_t = 3e-3)]
+    #[arg(long, default_value = "3e-3", value_parser = cli::rate)]
     lr: f64,
     /// Decides weights and strings.
     #[arg(long, default_value_t = 0)]

@@ -198,7 +198,8 @@ pub fn positive(text: &str) -> Result<usize, String> {
     text.parse::<NonZeroUsize>().map(NonZeroUsize::get).map_err(|problem| problem.to_string())
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+/// A learning rate.
+pub fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),
         _ => Err("expected a positive number, such as 1e-3".into()),

@@ -96,11 +96,9 @@ impl Trainer for BurnTrain {
         let folder = config.folder.as_deref().expect("an experiment's runs have folders");
         std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
         let sharing = self.devices.len().max(1);
-        if config.steps == 0 || !config.batch_size.is_multiple_of(sharing) {
-            let (steps, batch_size) = (config.steps, config.batch_size);
-            let problem = format!(
-                "--steps ({steps}) must be at least 1, and --batch-size ({batch_size}) a multiple of the devices ({sharing})"
-            );
+        if !config.batch_size.is_multiple_of(sharing) {
+            let problem =
+                format!("--batch-size {} must be a multiple of the devices ({sharing})", config.batch_size);
             return Err(Error::Config(problem));
         }
         let epochs = epochs(config.steps);
