@@ -46,7 +46,7 @@ pub struct Options {
     /// Lengths tested [default: the experiment's].
     #[arg(long, value_delimiter = ',')]
     pub test_len: Vec<usize>,
-    /// Strings of a test length [default: 1280, with --quick 256].
+    /// Strings of a test length; what has been asked is not asked again with more [default: 1280, with --quick 256].
     #[arg(long, value_parser = positive)]
     pub strings: Option<usize>,
     /// Tokens of a training row [default: the experiment's].
