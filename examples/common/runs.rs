@@ -177,7 +177,7 @@ impl Session<'_> {
             step: point.step,
             examples: point.examples,
             loss: point.loss,
-            strings: training.evaluation_strings,
+            strings: self.trainer.evaluation_strings(&training),
             string_accuracy: point.string_accuracy,
             char_accuracy: point.char_accuracy,
         };

@@ -25,6 +25,11 @@ pub trait Trainer: Sync {
         progress: &mut Progress,
     ) -> Result<Outcome<Mixer>>;
 
+    /// Strings that a point of the learning curve asks.
+    fn evaluation_strings(&self, config: &TrainingConfig) -> usize {
+        config.evaluation_strings
+    }
+
     /// Whether it shows its own progress, and wants no bars beside it.
     fn shows_itself(&self) -> bool {
         false

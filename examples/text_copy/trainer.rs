@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burn::data::dataloader::DataLoaderBuilder;
+use burn::data::dataset::Dataset;
 use burn::grad_clipping::GradientClipping;
 use burn::lr_scheduler::LrSchedulerConfig::Linear;
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
@@ -81,6 +82,10 @@ impl BurnTrain {
 }
 
 impl Trainer for BurnTrain {
+    fn evaluation_strings(&self, config: &TrainingConfig) -> usize {
+        Windows::new(&self.held_out, config.context_len).len()
+    }
+
     fn shows_itself(&self) -> bool {
         true
     }
