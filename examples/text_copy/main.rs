@@ -44,7 +44,7 @@ struct Flags {
 }
 
 /// About 1.8 million parameters each.
-const MODELS: [(&str, &str, usize); 4] = [
+const MODELS: [(&str, &str, usize); 5] = [
     (
         "transformer-hard-alibi",
         "4*(attention(n_heads=6, position=hard_alibi(windows=[1, 2, 3, 4])) + mlp)",
@@ -53,6 +53,13 @@ const MODELS: [(&str, &str, usize); 4] = [
     ("mamba2", "7*mamba2", 192),
     ("gated-delta-net", "4*(gated_delta_net(n_heads=3, head_dim=32) + mlp)", 192),
     ("hybrid", "2*mamba2, attention(n_heads=6, position=nope) + mlp, 3*mamba2", 192),
+    // As in copying: two layers that look up, then the recurrence.
+    (
+        "hybrid-hard-alibi",
+        "attention(n_heads=6, position=hard_alibi(windows=[1, 2, 3, 4])) + mlp, \
+         attention(n_heads=6, position=hard_alibi(windows=[1, 2, 3, 4])), 5*mamba2",
+        192,
+    ),
 ];
 
 /// Share of the rows read in which a passage comes again and again.
