@@ -19,7 +19,20 @@ use std::sync::Arc;
 use burn_sequence::tasks::{FlipFlop, Induction, Packing, SelectiveCopying, Task};
 use common::cli::Options;
 use common::experiment::{Arm, Experiment, Metric, Point, Probe};
-use common::models::{Contender, FILTERS};
+use common::models::Contender;
+
+/// Small models do: about 0.1 million parameters each.
+const FILTERS: [(&str, &str, usize); 9] = [
+    ("transformer-rope", "2*(attention(n_heads=4, position=rope(fraction=0.5)) + mlp)", 64),
+    ("transformer-nope", "2*(attention(n_heads=4, position=nope) + mlp)", 64),
+    ("transformer-alibi", "2*(attention(n_heads=4, position=alibi) + mlp)", 64),
+    ("mamba", "3*mamba", 64),
+    ("mamba2", "3*mamba2(head_dim=32)", 64),
+    ("linear-attention", "2*(linear_attention(n_heads=4) + mlp)", 64),
+    ("s4d", "2*(s4d + mlp)", 64),
+    ("lstm", "3*lstm", 64),
+    ("hybrid", "2*mamba, attention(n_heads=4, position=nope) + mlp(d_hidden=128)", 64),
+];
 
 fn main() -> std::process::ExitCode {
     common::run(|options: &Options| {

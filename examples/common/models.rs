@@ -1,4 +1,4 @@
-//! The models that experiments compare, of equal size within 10 %.
+//! The models of an experiment: those it names, or those that the flags ask for.
 
 use burn_sequence::Result;
 use burn_sequence::models::LanguageModelConfig;
@@ -15,37 +15,6 @@ pub struct Contender {
     /// Width.
     pub d_model: usize,
 }
-
-/// Name, pattern, width; about 0.4 million parameters each.
-pub const CONTENDERS: [(&str, &str, usize); 9] = [
-    ("transformer-hard-alibi", "2*(attention(position=hard_alibi(windows=[1, 2, 3, 4, 5, 6])) + mlp)", 128),
-    ("transformer-rope", "2*(attention(position=rope(fraction=0.25)) + mlp)", 128),
-    ("transformer-nope", "2*(attention(position=nope) + mlp)", 128),
-    ("transformer-alibi", "2*(attention(position=alibi) + mlp)", 128),
-    ("mamba", "4*mamba", 120),
-    ("mamba2", "4*mamba2(head_dim=60)", 120),
-    ("linear-attention", "2*(linear_attention + mlp)", 128),
-    ("lstm", "3*lstm", 128),
-    (
-        "hybrid",
-        "attention(position=hard_alibi(windows=[1, 2, 3, 4, 5, 6])) + mlp, \
-         attention(position=hard_alibi(windows=[1, 2, 3, 4, 5, 6])), mamba2",
-        128,
-    ),
-];
-
-/// For tasks of filtering, where small models do: about 0.1 million parameters each.
-pub const FILTERS: [(&str, &str, usize); 9] = [
-    ("transformer-rope", "2*(attention(n_heads=4, position=rope(fraction=0.5)) + mlp)", 64),
-    ("transformer-nope", "2*(attention(n_heads=4, position=nope) + mlp)", 64),
-    ("transformer-alibi", "2*(attention(n_heads=4, position=alibi) + mlp)", 64),
-    ("mamba", "3*mamba", 64),
-    ("mamba2", "3*mamba2(head_dim=32)", 64),
-    ("linear-attention", "2*(linear_attention(n_heads=4) + mlp)", 64),
-    ("s4d", "2*(s4d + mlp)", 64),
-    ("lstm", "3*lstm", 64),
-    ("hybrid", "2*mamba, attention(n_heads=4, position=nope) + mlp(d_hidden=128)", 64),
-];
 
 impl Contender {
     /// Models from a list of names, patterns and widths.
