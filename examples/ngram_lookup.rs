@@ -20,7 +20,7 @@ use common::experiment::{Arm, Experiment, Probe};
 use common::models::Contender;
 
 /// About 0.1 million parameters each. The windows of Hard-ALiBi reach over key and answer.
-const FINDERS: [(&str, &str, usize); 9] = [
+const FINDERS: [(&str, &str, usize); 10] = [
     ("transformer-hard-alibi", "2*(attention(position=hard_alibi(windows=[1, 2, 3, 4, 5, 6])) + mlp)", 64),
     ("transformer-rope", "2*(attention(position=rope(fraction=0.5)) + mlp)", 64),
     ("transformer-nope", "2*(attention(position=nope) + mlp)", 64),
@@ -35,6 +35,7 @@ const FINDERS: [(&str, &str, usize); 9] = [
          attention(position=hard_alibi(windows=[1, 2, 3, 4, 5, 6])), mamba2(head_dim=32)",
         64,
     ),
+    ("hybrid-mamba", "mamba, attention(n_heads=4, position=nope), 2*mamba", 60),
 ];
 
 fn main() -> std::process::ExitCode {

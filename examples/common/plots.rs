@@ -40,7 +40,7 @@ const COLORS: [(RGBColor, &[&str]); 13] = [
     (RGBColor(120, 120, 120), &["linear-attention", "mamba-64"]),
     (RGBColor(136, 34, 85), &["lstm"]),
     (RGBColor(0, 0, 0), &["hybrid"]),
-    (RGBColor(153, 153, 51), &["s4d", "hybrid-hard-alibi"]),
+    (RGBColor(153, 153, 51), &["s4d", "hybrid-hard-alibi", "hybrid-mamba"]),
     (RGBColor(60, 60, 60), &["retention"]),
     (RGBColor(51, 34, 136), &["rg-lru"]),
     (RGBColor(221, 204, 119), &["min-gru"]),
