@@ -58,7 +58,7 @@ impl Copied {
 }
 
 /// What to ask: of strings over each of `alphabets`, at each of `lengths`, with keys of `n` letters, or the fewest with a chance
-/// below 0.01 of a repeat; and at the first of the lengths with shorter keys too.
+/// below 0.01 of a repeat; and at the least of the lengths with shorter keys too.
 ///
 /// # Errors
 ///
@@ -70,18 +70,18 @@ pub fn questions(
     lengths: &[usize],
 ) -> Result<Vec<Question>> {
     let mut questions = Vec::new();
+    let least = lengths.iter().min().copied();
     for (&length, &alphabet) in lengths.iter().flat_map(|l| alphabets.iter().map(move |a| (l, a))) {
         // Says what an alphabet can be, before a key is looked for.
         HashCopier::new(alphabet, 1)?;
         let enough = || (1..).find(|&n| repeat_bound(length, alphabet, n) < 0.01).unwrap_or(1);
         let longest = n.unwrap_or_else(enough);
-        let shortest = if length == lengths[0] { 1 } else { longest };
+        HashCopier::new(alphabet, longest)?;
         let strings = options.strings().min(1_000_000 / length.max(1)).max(1);
-        questions.extend((shortest..=longest).map(|n| Question { length, alphabet, n, strings }));
-    }
-    for question in &questions {
+        let question = Question { length, alphabet, n: longest, strings };
         question.task()?;
-        HashCopier::new(question.alphabet, question.n)?;
+        let shortest = if Some(length) == least { 1 } else { longest };
+        questions.extend((shortest..=longest).map(|n| Question { n, ..question }));
     }
     Ok(questions)
 }

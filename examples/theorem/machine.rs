@@ -12,20 +12,21 @@ use crate::common::{cli::Options, table};
 /// Letters kept, alphabet, letters of the strings.
 const MACHINES: [(usize, usize, usize); 5] = [(6, 2, 6), (6, 2, 8), (6, 2, 10), (4, 4, 6), (3, 26, 4)];
 
-/// What a machine copied.
+/// What a machine that holds `kept` letters copied.
 #[derive(Clone, Serialize, Deserialize)]
 struct Guessed {
     kept: usize,
     alphabet: usize,
     length: usize,
-    bits: f64,
     strings: usize,
     copied: usize,
-    /// The chance of a string.
-    exact: f64,
 }
 
 impl Guessed {
+    fn machine(&self) -> ShiftRegister {
+        ShiftRegister { kept: self.kept, alphabet: self.alphabet }
+    }
+
     fn measure(kept: usize, alphabet: usize, length: usize, strings: usize) -> Self {
         let (machine, mut rng) = (ShiftRegister { kept, alphabet }, ChaCha8Rng::seed_from_u64(0));
         let task = Copying::new(length..=length).with_alphabet(alphabet as u32);
@@ -33,9 +34,7 @@ impl Guessed {
             let example = task.example(length, &mut rng);
             machine.copy(&example.tokens[1..=length], &mut rng) == example.tokens[1..=length]
         });
-        let copied = copied.count();
-        let (bits, exact) = (machine.bits(), machine.string_accuracy(length));
-        Self { kept, alphabet, length, bits, strings, copied, exact }
+        Self { kept, alphabet, length, strings, copied: copied.count() }
     }
 }
 
@@ -49,11 +48,8 @@ pub fn guesses(options: &Options) -> Result<()> {
     let strings = 100 * options.strings();
     for (kept, alphabet, length) in MACHINES {
         let asked = (kept, alphabet, length, strings);
-        if !records
-            .records
-            .iter()
-            .any(|found| (found.kept, found.alphabet, found.length, found.strings) == asked)
-        {
+        let answers = |found: &Guessed| (found.kept, found.alphabet, found.length, found.strings) == asked;
+        if !records.records.iter().any(answers) {
             records.extend([Guessed::measure(kept, alphabet, length, strings)])?;
         }
     }
@@ -72,10 +68,12 @@ pub fn show(options: &Options) -> Result<()> {
     }
     let head = ["letters kept", "D", "L", "bits", "strings", "measured", "exact D^(k−L)"].map(String::from);
     let mut shown = table::table(head.into_iter());
-    for Guessed { kept, alphabet, length, bits, strings, copied, exact } in records {
-        let row = [kept, alphabet, length].map(|number| number.to_string());
-        let shares = [copied as f64 / strings as f64, exact].map(|share| format!("{share:.4}"));
-        shown.add_row(row.into_iter().chain([format!("{bits:.1}"), strings.to_string()]).chain(shares));
+    for found in records {
+        let (machine, measured) = (found.machine(), found.copied as f64 / found.strings as f64);
+        let row = [found.kept, found.alphabet, found.length].map(|number| number.to_string());
+        let shares = [measured, machine.string_accuracy(found.length)].map(|share| format!("{share:.4}"));
+        let size = [format!("{:.1}", machine.bits()), found.strings.to_string()];
+        shown.add_row(row.into_iter().chain(size).chain(shares));
     }
     println!("\nThe best machine of so many states\n\n{}", table::to_the_right(shown));
     Ok(())
