@@ -1,7 +1,7 @@
 //! Trains and asks every model that the flags ask for: arm after arm, at every learning rate, and at the best once for each
 //! seed.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::Hasher;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +12,7 @@ use burn_sequence::layers::StateGrowth;
 use burn_sequence::models::{LanguageModel, LanguageModelConfig};
 use burn_sequence::training::{CurvePoint, TrainingConfig};
 use burn_sequence::{Error, Result};
+use fnv::FnvHasher;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::cli::Options;
@@ -289,7 +290,7 @@ fn title(run: &Run, params: usize) -> String {
 fn state_folder(run: &Run) -> PathBuf {
     let name = format!("{}-{}-{}", run.trained_on, run.model, run.seed);
     let name = name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).take(60).collect::<String>();
-    let mut hasher = DefaultHasher::new();
-    serde_json::to_string(run).expect("plain data").hash(&mut hasher);
+    let mut hasher = FnvHasher::default();
+    hasher.write(serde_json::to_string(run).expect("plain data").as_bytes());
     format!("{name}-{:016x}", hasher.finish()).into()
 }

@@ -3,13 +3,14 @@
 //! `run.json` is written last, under a temporary name, and names the files of parameters and optimiser; so
 //! whatever interrupts a save, the last whole state is the one that is found.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::Hasher;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::store::ModuleRecord;
 use burn::tensor::Bytes;
+use fnv::FnvHasher;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -143,15 +144,17 @@ impl RunFolder {
     }
 }
 
-/// Tells tasks of one name and lengths apart that ask other things: a hash of a few examples.
+/// Tells tasks of one name and lengths apart that ask other things: a hash of a few examples, the same whatever compiler and
+/// machine.
 fn fingerprint(task: &(impl Task + ?Sized)) -> String {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = FnvHasher::default();
     for seed in 0..16 {
         let example = task.training_example(&mut ChaCha8Rng::seed_from_u64(seed));
-        example.tokens.hash(&mut hasher);
-        for target in &example.targets {
-            (target.position, target.token).hash(&mut hasher);
-        }
+        let tokens = example.tokens.iter().map(|&token| u64::from(token));
+        let targets = example.targets.iter().flat_map(|target| {
+            [target.position as u64, u64::from(target.token), u64::from(target.scored)]
+        });
+        tokens.chain(targets).for_each(|number| hasher.write(&number.to_le_bytes()));
     }
     format!("{:016x}", hasher.finish())
 }
