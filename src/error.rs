@@ -52,15 +52,15 @@ pub enum Error {
     /// A token outside the vocabulary, or a sequence the call cannot take.
     #[error("{0}")]
     Tokens(String),
-    /// The loss of a training run is not a number any more.
+    /// The loss of a training run, or its gradient, is not finite any more.
     #[error(
-        "step {step}: the loss is {loss}; lower the learning rate ({learning_rate:e}) or clip harder, \
-         then resume from the last saved step"
+        "step {step}: loss ({loss}) or gradient are not finite any more; begin anew, in another folder, with a lower \
+         learning rate (here {learning_rate:e}) or a smaller clip_norm"
     )]
     NonFinite {
         /// The step, counted from 0.
         step: usize,
-        /// The loss.
+        /// The loss; finite if only the gradient is not.
         loss: f64,
         /// The learning rate at that step.
         learning_rate: f64,

@@ -8,7 +8,11 @@ use crate::{Error, Result};
 /// Writes under a temporary name beside `path`, then renames.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io(path))?;
+    let mut builder = tempfile::Builder::new();
+    // As any new file's, less what the user's mask takes away: a temporary one is its owner's alone.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder).map_err(Error::io(path))?;
     file.write_all(bytes).map_err(Error::io(path))?;
     file.as_file().sync_all().map_err(Error::io(path))?;
     file.persist(path).map_err(|problem| Error::io(path)(problem.error))?;

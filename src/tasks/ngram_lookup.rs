@@ -114,6 +114,13 @@ impl Task for NgramLookup {
         let (key, rest) = x[place..].split_at(self.n);
         lookup(self.key_place, key, &x, &rest[..self.length_answer.min(rest.len())])
     }
+
+    fn longest(&self) -> usize {
+        // The key at the very beginning.
+        let x = vec![0; *self.letters.lengths.end()];
+        let (key, rest) = x.split_at(self.n);
+        lookup(self.key_place, key, &x, &rest[..self.length_answer.min(rest.len())]).tokens.len()
+    }
 }
 
 fn name(key_place: KeyPlace) -> &'static str {

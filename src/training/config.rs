@@ -12,8 +12,10 @@ use crate::{Error, Result};
 /// The learning rate at step `s` of `steps`, counted from 0, is
 ///
 /// ```text
-/// learning_rate · min((s + 1) / warmup_steps, (steps − s) / (steps − warmup_steps))
+/// learning_rate · min((s + 1) / warmup, (steps − s) / (steps − warmup), 1),   warmup = min(warmup_steps, steps)
 /// ```
+///
+/// so that a run of no more steps than those of the warm-up only rises.
 #[derive(Config, Debug, PartialEq)]
 pub struct TrainingConfig {
     /// Optimiser steps.

@@ -42,8 +42,8 @@ pub struct Outcome<M: SequenceMixer> {
 ///
 /// # Errors
 ///
-/// [`Error::Config`] for settings that no run can have, [`Error::NonFinite`] where the loss stops being a number
-/// (the last saved state stays), [`Error::Io`] and [`Error::File`] where the run's folder cannot be used.
+/// [`Error::Config`] for settings that no run can have, [`Error::NonFinite`] where the loss or its
+/// gradient stops being finite (the last saved state stays), [`Error::Io`] and [`Error::File`] where the run's folder cannot be used.
 ///
 /// # Panics
 ///

@@ -17,8 +17,11 @@ use serde::{Deserialize, Serialize};
 
 use super::config::TrainingConfig;
 use super::observer::CurvePoint;
+use crate::evaluation::answer_logits;
 use crate::files::write_atomically;
-use crate::tasks::Task;
+use crate::layers::SequenceMixer;
+use crate::models::LanguageModel;
+use crate::tasks::{Batch, Task};
 use crate::{Error, Result};
 
 /// Where a run stands.
@@ -37,6 +40,9 @@ struct RunFile {
     progress: Progress,
     model: String,
     optimizer: String,
+    /// What the model said to the folder's question; nothing in files older than this.
+    #[serde(default)]
+    answer: Vec<f64>,
 }
 
 const RUN: &str = "run.json";
@@ -45,6 +51,8 @@ const RUN: &str = "run.json";
 pub(super) struct RunFolder {
     path: PathBuf,
     settings: serde_json::Value,
+    /// Models of one size whose layers differ, in their positions for example, answer it differently with the same weights.
+    question: Batch,
 }
 
 impl RunFolder {
@@ -65,12 +73,22 @@ impl RunFolder {
             "example": fingerprint(task),
             "parameters": parameters,
         });
-        Ok(Self { path: path.into(), settings })
+        let example = task.training_example(&mut ChaCha8Rng::seed_from_u64(0));
+        let question = Batch::evaluation(vec![example], task.padding());
+        Ok(Self { path: path.into(), settings, question })
     }
 
-    pub(super) fn save<M: Module>(
+    /// Logits at the last target of the question: a few; none if one is not finite.
+    fn answer<M: SequenceMixer>(&self, model: &LanguageModel<M>) -> Vec<f64> {
+        let logits = answer_logits(&model.valid(), &self.question);
+        let [targets, _] = logits.dims();
+        let last: Vec<f64> = logits.narrow(0, targets - 1, 1).into_data().iter::<f64>().take(64).collect();
+        if last.iter().all(|logit| logit.is_finite()) { last } else { Vec::new() }
+    }
+
+    pub(super) fn save<M: SequenceMixer>(
         &self,
-        model: &M,
+        model: &LanguageModel<M>,
         optimizer: &ModuleOptimizer,
         progress: &Progress,
     ) -> Result<()> {
@@ -89,6 +107,7 @@ impl RunFolder {
             progress: progress.clone(),
             model: model_name,
             optimizer: optimizer_name,
+            answer: self.answer(model),
         };
         let json = serde_json::to_vec_pretty(&run).expect("a run is plain data");
         write_atomically(&place(RUN), &json)?;
@@ -111,11 +130,11 @@ impl RunFolder {
 
     /// The model and the optimiser of the run that is there. `optimizer` makes one for a model's parameters, whose
     /// identities come with the file.
-    pub(super) fn load<M: Module>(
+    pub(super) fn load<M: SequenceMixer>(
         &self,
-        model: M,
-        optimizer: impl FnOnce(&M) -> ModuleOptimizer,
-    ) -> Result<(M, ModuleOptimizer, Option<Progress>)> {
+        model: LanguageModel<M>,
+        optimizer: impl FnOnce(&LanguageModel<M>) -> ModuleOptimizer,
+    ) -> Result<(LanguageModel<M>, ModuleOptimizer, Option<Progress>)> {
         let path = self.path.join(RUN);
         if !path.exists() {
             let optimizer = optimizer(&model);
@@ -136,12 +155,25 @@ impl RunFolder {
         let record = ModuleRecord::from_bytes(read(&model_path)?)
             .map_err(|problem| Error::file(&model_path, problem))?;
         let model = model.try_load_record(record).map_err(|problem| Error::file(&model_path, problem))?;
+        if !alike(&run.answer, &self.answer(&model)) {
+            let problem = "the run there is of another architecture of the same size: with its weights this model \
+                           says other things; use another folder or the same model";
+            return Err(Error::file(&path, problem));
+        }
         let optimizer_path = self.path.join(&run.optimizer);
         let optimizer = optimizer(&model)
             .from_bytes(read(&optimizer_path)?)
             .map_err(|problem| Error::file(&optimizer_path, problem))?;
         Ok((model, optimizer, Some(run.progress)))
     }
+}
+
+/// Whether two answers are the same, on whatever device each was said.
+fn alike(a: &[f64], b: &[f64]) -> bool {
+    let largest =
+        |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, |most: f64, value| most.max(value.abs()));
+    let difference = largest(&mut a.iter().zip(b).map(|(a, b)| a - b));
+    difference <= 1e-2 * largest(&mut a.iter().copied())
 }
 
 /// Tells tasks of one name and lengths apart that ask other things: a hash of a few examples, the same whatever compiler and
@@ -151,9 +183,10 @@ fn fingerprint(task: &(impl Task + ?Sized)) -> String {
     for seed in 0..16 {
         let example = task.training_example(&mut ChaCha8Rng::seed_from_u64(seed));
         let tokens = example.tokens.iter().map(|&token| u64::from(token));
-        let targets = example.targets.iter().flat_map(|target| {
-            [target.position as u64, u64::from(target.token), u64::from(target.scored)]
-        });
+        let targets = example
+            .targets
+            .iter()
+            .flat_map(|target| [target.position as u64, u64::from(target.token), u64::from(target.scored)]);
         tokens.chain(targets).for_each(|number| hasher.write(&number.to_le_bytes()));
     }
     format!("{:016x}", hasher.finish())

@@ -97,6 +97,8 @@ fn the_rest_of_the_string_where_the_answer_does_not_fit() {
             answer_lengths.insert(answer.len());
         }
         assert_eq!(answer_lengths, (1..=6).collect());
+        let tokens = |seed| task.example(16, &mut ChaCha8Rng::seed_from_u64(seed)).tokens.len();
+        assert_eq!((0..300).map(tokens).max(), Some(task.longest()));
     }
 }
 
