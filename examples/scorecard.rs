@@ -11,16 +11,19 @@
 
 mod common;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use burn_sequence::evaluation::Accuracy;
 use burn_sequence::models::BackboneConfig;
 use burn_sequence::scorecard::{Score, Scorecard};
 use burn_sequence::{Error, Result};
 use clap::Parser;
 use common::chart::{Chart, Scale, Series};
 use common::progress::Progress;
-use common::{cli, device, files, plots, table};
+use common::statistics::Estimate;
+use common::{cli, device, files, folder, plots, table, text};
 use indicatif::MultiProgress;
+use serde::{Deserialize, Serialize};
 
 #[derive(Parser)]
 struct Flags {
@@ -47,9 +50,22 @@ struct Flags {
     /// flex, ndarray, wgpu, … as far as compiled in [default: BURN_DEVICE, or the default backend].
     #[arg(long)]
     device: Option<String>,
-    /// Where the scores and the figure go.
-    #[arg(long, default_value = "runs/scorecard")]
-    out: PathBuf,
+    /// Table and draw the scores in --out again; train nothing.
+    #[arg(long)]
+    plot: bool,
+    /// Where the scores and the figure go [default: runs/scorecard, with --quick runs/scorecard-quick].
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// What is kept.
+#[derive(Serialize, Deserialize)]
+struct Card {
+    pattern: String,
+    d_model: usize,
+    settings: Scorecard,
+    version: String,
+    scores: Vec<Score>,
 }
 
 fn main() -> std::process::ExitCode {
@@ -57,57 +73,78 @@ fn main() -> std::process::ExitCode {
 }
 
 fn scorecard(flags: &Flags) -> Result<()> {
+    let default = if flags.quick { "runs/scorecard-quick" } else { "runs/scorecard" };
+    let out = flags.out.as_deref().unwrap_or(Path::new(default));
+    let path = out.join("scores.json");
+    if flags.plot {
+        let json = text::read(&path)?;
+        let card = serde_json::from_str(&json).map_err(|problem| Error::File {
+            path,
+            problem: format!("not the scores of a card: {problem}"),
+        })?;
+        return show(&card, out);
+    }
     let backbone: BackboneConfig = BackboneConfig::parse(&flags.pattern, flags.d_model)?;
-    std::fs::create_dir_all(&flags.out).map_err(|source| Error::Io { path: flags.out.clone(), source })?;
+    let device = device::named(flags.device.as_deref())?;
+    if path.exists() {
+        let problem = "holds an earlier card: draw it again by --plot, or name another folder by --out";
+        return Err(Error::File { path, problem: problem.into() });
+    }
+    let _ours = folder::lock(out)?;
     let steps = flags.steps.unwrap_or(if flags.quick { 40 } else { 1000 });
-    let card = Scorecard::new()
+    let settings = Scorecard::new()
         .with_steps(steps)
         .with_strings(if flags.quick { 32 } else { 256 })
         .with_learning_rate(flags.lr)
         .with_seed(flags.seed);
     println!("{}, {} wide; {}", backbone.pattern(), flags.d_model, Scorecard::tasks().join(", "));
     let mut progress = Progress::new(&MultiProgress::new(), None, "a task", steps);
-    let scores = card.run(&backbone, &device::named(flags.device.as_deref())?, &mut progress)?;
+    let scores = settings.run(&backbone, &device, &mut progress)?;
     progress.finish();
-    if scores.is_empty() {
+    if scores.len() < Scorecard::tasks().len() {
         return Ok(());
     }
-
-    let head = ["task", "trained to", "nine of ten right to", "state", "tokens/s"].map(String::from);
-    let mut found = table::table(head.into_iter());
-    for score in &scores {
-        let holds = score.holds_to(0.9).map_or("–".into(), |length| format!("{length} {}", score.unit));
-        let trained = format!("{} {}", score.trained, score.unit);
-        let state = table::bytes(score.state_bytes);
-        found.add_row([score.task.clone(), trained, holds, state, format!("{:.0}", score.tokens_per_second)]);
-    }
-    println!("\n{}", table::to_the_right(found));
-    let record = serde_json::json!({
-        "pattern": backbone.pattern(),
-        "d_model": flags.d_model,
-        "settings": card,
-        "version": env!("CARGO_PKG_VERSION"),
-        "scores": scores,
-    });
-    files::write(&flags.out.join("scores.json"), &format!("{record:#}\n"))?;
-    draw(flags, &scores)
+    let (pattern, version) = (backbone.pattern(), env!("CARGO_PKG_VERSION").into());
+    let card = Card { pattern, d_model: flags.d_model, settings, version, scores };
+    files::write(&path, &format!("{:#}\n", serde_json::json!(card)))?;
+    show(&card, out)
 }
 
-fn draw(flags: &Flags, scores: &[Score]) -> Result<()> {
+/// A table and a figure.
+fn show(card: &Card, out: &Path) -> Result<()> {
+    let head =
+        ["task", "counted", "trained to", "nine of ten right to", "state", "tokens/s"].map(String::from);
+    let mut found = table::table(head.into_iter());
+    for score in &card.scores {
+        let holds = score.holds_to(0.9).map_or("–".into(), |length| format!("{length} {}", score.unit));
+        let trained = format!("{} {}", score.trained, score.unit);
+        let counted = if score.by_answer { "answers" } else { "strings" };
+        let (state, speed) = (table::bytes(score.state_bytes), format!("{:.0}", score.tokens_per_second));
+        found.add_row([score.task.clone(), counted.into(), trained, holds, state, speed]);
+    }
+    println!("\n{}", table::to_the_right(found));
     let series = |(index, score): (usize, &Score)| {
-        let trained = score.trained as f64;
+        let place = |length: usize| length as f64 / score.trained as f64;
         let line: Vec<(f64, f64)> =
-            score.by_length.iter().map(|(length, found)| (*length as f64 / trained, found.string)).collect();
+            score.by_length.iter().map(|(length, found)| (place(*length), score.share(found))).collect();
+        let interval = |(length, found): &(usize, Accuracy)| {
+            let Estimate { low, high, .. } = Estimate::of(&[score.share(found)], found.strings);
+            (place(*length), low, high)
+        };
+        let intervals = score.by_length.iter().map(interval).collect();
         let (name, color) = (score.task.clone(), plots::nth_color(index));
-        Series { name, color, dots: line.clone(), line, intervals: Vec::new() }
+        Series { name, color, dots: line.clone(), line, intervals }
     };
     let chart = Chart {
         title: "What it still does beyond the lengths of training",
-        labels: ["length, in lengths of training (log scale)", "strings without a mistake"],
+        labels: [
+            "length, in lengths of training (log scale)",
+            "strings without a mistake, or answers right (bars: 95 %, over strings)",
+        ],
         scales: [Scale::Log, Scale::Linear(Some((0.0, 1.02)))],
     };
     chart
-        .draw(&flags.out.join("scorecard.svg"), &scores.iter().enumerate().map(series).collect::<Vec<_>>())?;
-    println!("\nthe scores and the figure are in {}", flags.out.display());
+        .draw(&out.join("scorecard.svg"), &card.scores.iter().enumerate().map(series).collect::<Vec<_>>())?;
+    println!("\nthe scores and the figure are in {}", out.display());
     Ok(())
 }

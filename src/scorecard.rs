@@ -19,9 +19,8 @@
 
 use burn::config::Config;
 use burn::tensor::Device;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::Result;
 use crate::evaluation::{Accuracy, accuracy_by_length};
 use crate::layers::BuildMixer;
 use crate::models::{BackboneConfig, LanguageModelConfig};
@@ -29,6 +28,7 @@ use crate::tasks::{
     Copying, FlipFlop, Induction, KeyPlace, Mqar, NgramLookup, Packing, SelectiveCopying, Task,
 };
 use crate::training::{Observer, TrainingConfig, fit};
+use crate::{Error, Result};
 
 /// How an architecture is scored.
 #[derive(Config, Debug, PartialEq)]
@@ -51,12 +51,15 @@ pub struct Scorecard {
 }
 
 /// What came of one task.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// The task's name.
     pub task: String,
     /// What a length counts.
-    pub unit: &'static str,
+    pub unit: String,
+    /// Whether each answer counts, where a string asks for several that do not follow from one another, and not strings without
+    /// a mistake.
+    pub by_answer: bool,
     /// The longest length trained on.
     pub trained: usize,
     /// Accuracy at every length asked, the shortest first.
@@ -68,10 +71,15 @@ pub struct Score {
 }
 
 impl Score {
-    /// The longest of the lengths asked up to which at least this part of the strings was without a mistake; `None` if not
-    /// even the first.
+    /// Of an accuracy what counts here.
+    pub fn share(&self, found: &Accuracy) -> f64 {
+        if self.by_answer { found.char } else { found.string }
+    }
+
+    /// The longest of the lengths asked up to which at least this [`share`](Self::share) was right; `None` if not even of the
+    /// first.
     pub fn holds_to(&self, accuracy: f64) -> Option<usize> {
-        let holds = self.by_length.iter().take_while(|(_, found)| found.string >= accuracy);
+        let holds = self.by_length.iter().take_while(|(_, found)| self.share(found) >= accuracy);
         holds.last().map(|(length, _)| *length)
     }
 }
@@ -79,22 +87,30 @@ impl Score {
 struct Question {
     task: Box<dyn Task>,
     unit: &'static str,
+    by_answer: bool,
     lengths: &'static [usize],
     context_len: usize,
 }
 
 fn questions() -> Vec<Question> {
-    let question =
-        |task: Box<dyn Task>, unit, lengths, context_len| Question { task, unit, lengths, context_len };
-    let lookup = NgramLookup::new(6..=20, 3, 3, KeyPlace::Suffix);
+    let question = |task: Box<dyn Task>, unit, lengths, context_len| Question {
+        task,
+        unit,
+        by_answer: false,
+        lengths,
+        context_len,
+    };
+    let by_answer = |question: Question| Question { by_answer: true, ..question };
+    let lookup = |place| Box::new(NgramLookup::new(6..=20, 3, 3, place));
     vec![
         question(Box::new(Copying::new(4..=12)), "letters", &[12, 16, 24, 48, 96], 64),
-        question(Box::new(lookup), "letters", &[20, 30, 40, 80], 64),
-        question(Box::new(Mqar::new(2..=8, 64, 64)), "pairs", &[4, 8, 12], 64),
+        question(lookup(KeyPlace::Suffix), "letters", &[20, 30, 40, 80], 64),
+        question(lookup(KeyPlace::Prefix), "letters", &[20, 30, 40, 80], 64),
+        by_answer(question(Box::new(Mqar::new(2..=8, 64, 64)), "pairs", &[4, 8, 12], 64)),
         // Few among little noise too: of long strings alone the task is not learnt in so many steps.
         question(Box::new(SelectiveCopying::new(4..=56, 4)), "slots", &[56, 112, 560, 5600], 96),
         question(Box::new(Induction::new(4..=32)), "tokens", &[32, 64, 256, 1024, 4096], 64),
-        question(Box::new(FlipFlop::new(32..=32, 0.8)), "pairs", &[32, 64, 256, 1024], 64),
+        by_answer(question(Box::new(FlipFlop::new(32..=32, 0.8)), "pairs", &[32, 64, 256, 1024], 64)),
     ]
 }
 
@@ -108,7 +124,7 @@ impl Scorecard {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`](crate::Error::Config) for a backbone that cannot be built or settings that no run can have, and what
+    /// [`Error::Config`] for a backbone that cannot be built or settings that no run can have, and what
     /// [`fit`] says.
     pub fn run<C: BuildMixer>(
         &self,
@@ -116,8 +132,11 @@ impl Scorecard {
         device: &Device,
         observer: &mut impl Observer,
     ) -> Result<Vec<Score>> {
+        if self.strings == 0 {
+            return Err(Error::Config("scorecard: strings must be at least 1, got 0".into()));
+        }
         let mut scores = Vec::new();
-        for Question { task, unit, lengths, context_len } in questions() {
+        for Question { task, unit, by_answer, lengths, context_len } in questions() {
             let config = LanguageModelConfig::new(task.vocab_size(), backbone.clone());
             config.check()?;
             device.seed(self.seed);
@@ -134,7 +153,8 @@ impl Scorecard {
             let tokens = (self.steps * self.batch_size * context_len) as f64;
             scores.push(Score {
                 task: task.name().into(),
-                unit,
+                unit: unit.into(),
+                by_answer,
                 trained: *task.lengths().end(),
                 by_length: accuracy_by_length(&outcome.model, &*task, lengths, self.strings, self.seed),
                 state_bytes: outcome.model.state_bytes(64),
@@ -154,7 +174,8 @@ mod tests {
         let found = |string| Accuracy { string, char: 1.0, strings: 10 };
         let score = Score {
             task: "copying".into(),
-            unit: "letters",
+            unit: "letters".into(),
+            by_answer: false,
             trained: 4,
             by_length: vec![(4, found(1.0)), (8, found(0.9)), (16, found(0.5)), (32, found(1.0))],
             state_bytes: 0,
@@ -162,6 +183,8 @@ mod tests {
         };
         assert_eq!(score.holds_to(0.9), Some(8));
         assert_eq!(score.holds_to(1.0), Some(4));
+        let by_answer = Score { by_answer: true, ..score.clone() };
+        assert_eq!(by_answer.holds_to(0.9), Some(32));
         assert_eq!(Score { by_length: vec![(4, found(0.0))], ..score }.holds_to(0.1), None);
     }
 }

@@ -12,14 +12,14 @@ pub use perplexity::perplexity;
 use burn::module::Module;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::layers::SequenceMixer;
 use crate::models::{LanguageModel, ModelState};
 use crate::tasks::{Batch, Example, Task};
 
 /// What part of the answers was right.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Accuracy {
     /// Strings whose every scored token was right.
     pub string: f64,
@@ -55,14 +55,31 @@ pub fn accuracy<M: SequenceMixer>(
     strings: usize,
     seed: u64,
 ) -> Accuracy {
+    accuracy_of_each(model, task, length, strings, seed, |_, _| {})
+}
+
+/// [`accuracy`], with every string shown to `each`, and whether it was said without a mistake.
+///
+/// # Panics
+///
+/// As [`accuracy`].
+pub fn accuracy_of_each<M: SequenceMixer>(
+    model: &LanguageModel<M>,
+    task: &(impl Task + ?Sized),
+    length: usize,
+    strings: usize,
+    seed: u64,
+    each: impl FnMut(&Example, bool),
+) -> Accuracy {
     let model = model.valid();
-    score(task, length, strings, seed, |batch| {
+    let said = |batch: &Batch| {
         if batch.seq > TOKENS_AT_ONCE {
             pieces::said(&model, batch, TOKENS_AT_ONCE, None, |state| state)
         } else {
             answer_logits(&model, batch).argmax(1).into_data().iter::<u32>().collect()
         }
-    })
+    };
+    score(task, length, strings, seed, said, each)
 }
 
 /// [`accuracy`] of a model that knows of the question only what `channel` lets through: the state before the token after
@@ -80,22 +97,24 @@ pub fn accuracy_through<M: SequenceMixer>(
     mut channel: impl FnMut(ModelState<M>) -> ModelState<M>,
 ) -> Accuracy {
     let model = model.valid();
-    score(task, length, strings, seed, |batch| {
+    let said = |batch: &Batch| {
         let first = |targets: &Vec<crate::tasks::Target>| targets.first().map(|target| target.position);
         let place = first(&batch.targets[0]).expect("an example has answers");
         let same = batch.targets.iter().all(|targets| first(targets) == Some(place));
         assert!(same, "accuracy_through: {}: answers begin at different places", task.name());
         pieces::said(&model, batch, TOKENS_AT_ONCE, Some(place), &mut channel)
-    })
+    };
+    score(task, length, strings, seed, said, |_, _| {})
 }
 
-/// Draws the strings; `said` has what is said at every target of a batch.
+/// Draws the strings; `said` has what is said at every target of a batch, `each` sees what came of each.
 fn score(
     task: &(impl Task + ?Sized),
     length: usize,
     strings: usize,
     seed: u64,
     mut said: impl FnMut(&Batch) -> Vec<u32>,
+    mut each: impl FnMut(&Example, bool),
 ) -> Accuracy {
     assert!(strings > 0, "accuracy: at least one string is needed");
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -109,11 +128,13 @@ fn score(
         let most = (TOKENS_AT_ONCE / first.tokens.len()).clamp(1, left);
         let rows = left.div_ceil(left.div_ceil(most));
         let rest = (1..rows).map(|_| task.example(length, &mut rng));
-        let batch =
-            Batch::evaluation(std::iter::once(first).chain(rest).collect::<Vec<Example>>(), task.padding());
+        let examples: Vec<Example> = std::iter::once(first).chain(rest).collect();
+        let batch = Batch::evaluation(examples.clone(), task.padding());
         left -= rows;
-        for row in right_by_row(&batch, said(&batch)) {
-            right_strings += usize::from(row.iter().all(|&right| right));
+        for (example, row) in examples.iter().zip(right_by_row(&batch, said(&batch))) {
+            let exact = row.iter().all(|&right| right);
+            each(example, exact);
+            right_strings += usize::from(exact);
             right += row.iter().filter(|&&right| right).count();
             all += row.len();
         }

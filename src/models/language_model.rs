@@ -121,6 +121,15 @@ impl<C: BuildMixer> LanguageModelConfig<C> {
         model
     }
 
+    /// The number of parameters of such a model, without drawing them.
+    ///
+    /// # Panics
+    ///
+    /// With the message of [`check`](Self::check).
+    pub fn num_params(&self) -> usize {
+        self.blank(&Device::default()).num_params()
+    }
+
     /// The model, its parameters not drawn yet where they can wait for their first use.
     pub(crate) fn blank(&self, device: &Device) -> LanguageModel<C::Mixer> {
         if let Err(error) = self.check() {
