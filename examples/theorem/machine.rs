@@ -8,9 +8,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::records::Records;
 use crate::common::{cli::Options, table};
+use crate::trained::{LENGTH, LETTERS};
 
-/// Letters kept, alphabet, letters of the strings.
-const MACHINES: [(usize, usize, usize); 5] = [(6, 2, 6), (6, 2, 8), (6, 2, 10), (4, 4, 6), (3, 26, 4)];
+/// Letters kept, alphabet, letters of the strings; the last ones copy what the trained ones do.
+const MACHINES: [(usize, usize, usize); 10] = [
+    (6, 2, 6),
+    (6, 2, 8),
+    (6, 2, 10),
+    (4, 4, 6),
+    (3, 26, 4),
+    (4, LETTERS, LENGTH),
+    (5, LETTERS, LENGTH),
+    (6, LETTERS, LENGTH),
+    (7, LETTERS, LENGTH),
+    (8, LETTERS, LENGTH),
+];
 
 /// What a machine that holds `kept` letters copied.
 #[derive(Clone, Serialize, Deserialize)]
@@ -25,6 +37,11 @@ struct Guessed {
 impl Guessed {
     fn machine(&self) -> ShiftRegister {
         ShiftRegister { kept: self.kept, alphabet: self.alphabet }
+    }
+
+    /// The share of strings without a mistake.
+    fn measured(&self) -> f64 {
+        self.copied as f64 / self.strings as f64
     }
 
     fn measure(kept: usize, alphabet: usize, length: usize, strings: usize) -> Self {
@@ -56,6 +73,17 @@ pub fn guesses(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// Bits, and the share copied, of the machines that were asked for strings such as the trained models'.
+///
+/// # Errors
+///
+/// If the records cannot be read.
+pub fn beside_the_trained(options: &Options) -> Result<Vec<(f64, f64)>> {
+    let records = Records::<Guessed>::read(&options.out("theorem").join("machine.jsonl"))?;
+    let alike = records.iter().filter(|found| (found.alphabet, found.length) == (LETTERS, LENGTH));
+    Ok(alike.map(|found| (found.machine().bits(), found.measured())).collect())
+}
+
 /// Tables what was measured.
 ///
 /// # Errors
@@ -69,7 +97,7 @@ pub fn show(options: &Options) -> Result<()> {
     let head = ["letters kept", "D", "L", "bits", "strings", "measured", "exact D^(k−L)"].map(String::from);
     let mut shown = table::table(head.into_iter());
     for found in records {
-        let (machine, measured) = (found.machine(), found.copied as f64 / found.strings as f64);
+        let (machine, measured) = (found.machine(), found.measured());
         let row = [found.kept, found.alphabet, found.length].map(|number| number.to_string());
         let shares = [measured, machine.string_accuracy(found.length)].map(|share| format!("{share:.4}"));
         let size = [format!("{:.1}", machine.bits()), found.strings.to_string()];

@@ -17,7 +17,7 @@ mod machine;
 mod trained;
 
 use clap::Parser;
-use common::{cli::Options, folder};
+use common::{cli::Options, folder, runs};
 
 #[derive(Parser)]
 struct Flags {
@@ -37,19 +37,19 @@ struct Flags {
 fn main() -> std::process::ExitCode {
     common::run(|Flags { options, alphabet, n, length }: &Flags| {
         options.expect_no_lengths()?;
+        let trained = trained::experiment();
         if !options.plot {
             let lengths = options.either([&[100, 1000, 10_000][..], &[100, 1000]]);
             let lengths = if length.is_empty() { lengths } else { length };
             let questions = copier::questions(options, alphabet, *n, lengths)?;
-            let out = options.out("theorem");
-            folder::check_new(&out, options.resume)?;
-            let _ours = folder::lock(&out)?;
+            runs::check(&trained, options)?;
+            let _ours = folder::lock(&options.out("theorem"))?;
             copier::ask(options, questions)?;
             machine::guesses(options)?;
         }
         copier::show(options)?;
         machine::show(options)?;
         // The folder is ours by now.
-        trained::rounded(&Options { resume: true, ..options.clone() })
+        trained::rounded(&trained, &Options { resume: true, ..options.clone() })
     })
 }

@@ -10,13 +10,14 @@ use crate::common::chart::{Chart, Scale, Series};
 use crate::common::cli::Options;
 use crate::common::experiment::{Arm, Experiment, Metric, Point, Probe};
 use crate::common::{models::Contender, plots, report};
+use crate::machine;
 
 /// Letters of the strings, and how many there are of them: 2 bits each.
-const LENGTH: usize = 8;
-const LETTERS: usize = 4;
+pub const LENGTH: usize = 8;
+pub const LETTERS: usize = 4;
 
-/// Trains them, and draws what they copy with ever fewer bits.
-pub fn rounded(options: &Options) -> Result<()> {
+/// Small recurrences, whose states are rounded when the string is read.
+pub fn experiment() -> Experiment {
     let task: Arc<dyn Task> = Arc::new(Copying::new(1..=LENGTH).with_alphabet(LETTERS as u32));
     let point = |bits| Point { x: bits as usize, task: task.clone(), length: LENGTH, bits: Some(bits) };
     let probe = Probe {
@@ -27,22 +28,32 @@ pub fn rounded(options: &Options) -> Result<()> {
         metric: Metric::Strings,
         points: [1, 2, 3, 4, 6, 8].map(point).into(),
     };
-    let sizes =
-        [("lstm-8", "lstm", 8), ("lstm-16", "lstm", 16), ("lstm-32", "lstm", 32), ("lstm-64", "lstm", 64)];
-    let experiment = Experiment {
+    let sizes = [
+        ("lstm-2", "lstm", 2),
+        ("lstm-4", "lstm", 4),
+        ("lstm-8", "lstm", 8),
+        ("lstm-16", "lstm", 16),
+        ("lstm-32", "lstm", 32),
+        ("lstm-64", "lstm", 64),
+    ];
+    Experiment {
         name: "theorem",
         contenders: Contender::list(&sizes),
         quick: &["lstm-32"],
         arms: vec![Arm {
             name: "copying",
-            task: task.clone(),
+            task,
             probes: vec![probe],
             steps: [4000, 400],
             batch_size: 32,
             context_len: 96,
             packing: Packing::Segments,
         }],
-    };
+    }
+}
+
+/// Trains them, and draws what they copy with ever fewer bits.
+pub fn rounded(experiment: &Experiment, options: &Options) -> Result<()> {
     let results = experiment.run(options)?;
     let records: Vec<_> = results.records.iter().collect();
     let lines = report::lines(&records, Metric::Strings, |record| record.state_bits);
@@ -55,13 +66,23 @@ pub fn rounded(options: &Options) -> Result<()> {
     series.push(Series {
         name: "no state can do better".into(),
         color: plotters::style::BLACK,
-        line: (10..100).map(bound).collect(),
+        line: (0..110).map(bound).collect(),
         dots: Vec::new(),
         intervals: Vec::new(),
     });
+    let machines = machine::beside_the_trained(options)?;
+    if !machines.is_empty() {
+        series.push(Series {
+            name: "machine of whole letters".into(),
+            color: plots::nth_color(3),
+            line: Vec::new(),
+            dots: machines,
+            intervals: Vec::new(),
+        });
+    }
     let chart = Chart {
         title: "What a state of so many bits copies",
-        labels: ["bits of the state (log scale)", Metric::Strings.label()],
+        labels: ["bits of the state (log scale)", &plots::with_bars(Metric::Strings.label(), &lines)],
         scales: [Scale::Log, Scale::Linear(Some((0.0, 1.02)))],
     };
     chart.draw(&options.out("theorem").join("capacity.svg"), &series)

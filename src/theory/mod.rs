@@ -9,6 +9,6 @@ mod hash_copier;
 mod quantise;
 mod shift_register;
 
-pub use hash_copier::{HashCopier, repeat_bound};
+pub use hash_copier::{HashCopier, repeat_bound, repeats};
 pub use quantise::{Quantised, quantise};
 pub use shift_register::ShiftRegister;
