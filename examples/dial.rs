@@ -24,7 +24,7 @@ const DIAL: [(&str, &str, usize); 4] = [
     ("mamba-4", "3*mamba(d_state=4)", 68),
     ("mamba-16", "3*mamba(d_state=16)", 64),
     ("mamba-64", "3*mamba(d_state=64)", 48),
-    ("hybrid", "mamba, attention(n_heads=4, position=nope), 2*mamba", 60),
+    ("hybrid-mamba", "mamba, attention(n_heads=4, position=nope), 2*mamba", 60),
 ];
 
 fn main() -> std::process::ExitCode {
@@ -49,7 +49,7 @@ fn dial(options: &Options) -> Result<()> {
     let experiment = Experiment {
         name: "dial",
         contenders: Contender::list(&DIAL),
-        quick: &["mamba-4", "hybrid"],
+        quick: &["mamba-4", "hybrid-mamba"],
         arms: vec![
             Arm {
                 name: "copying",

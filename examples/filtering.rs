@@ -31,7 +31,7 @@ const FILTERS: [(&str, &str, usize); 9] = [
     ("linear-attention", "2*(linear_attention(n_heads=4) + mlp)", 64),
     ("s4d", "2*(s4d + mlp)", 64),
     ("lstm", "3*lstm", 64),
-    ("hybrid", "2*mamba, attention(n_heads=4, position=nope) + mlp(d_hidden=128)", 64),
+    ("hybrid-mamba", "2*mamba, attention(n_heads=4, position=nope) + mlp(d_hidden=128)", 64),
 ];
 
 fn main() -> std::process::ExitCode {
@@ -61,10 +61,15 @@ fn selective_copying(options: &Options) -> Arm {
 fn induction(options: &Options) -> Arm {
     let trained = 64;
     let task: Arc<dyn Task> = Arc::new(Induction::new(8..=trained));
-    let powers = [6, 8, 10, 12, 16, 20].map(|power| 1 << power);
+    // Published are 2⁹, 2¹⁰, 2¹⁴ and 2²⁰ among them.
+    let powers = [6, 8, 9, 10, 12, 14, 16, 20].map(|power| 1 << power);
     let title = format!("Induction heads: trained on up to {trained} tokens");
-    let probes =
-        vec![Probe::by_length(&task, options.either([&powers, &powers[..4]]), title, "tokens of the string")];
+    let probes = vec![Probe::by_length(
+        &task,
+        options.either([&powers[..], &[64, 256, 1024, 4096]]),
+        title,
+        "tokens of the string",
+    )];
     arm("induction", task, probes, 1000)
 }
 

@@ -35,7 +35,7 @@ const MIXERS: [(&str, &str, usize); 13] = [
     ("min-gru", "2*min_gru", 112),
     ("s4d", "2*s4d", 96),
     ("lstm", "2*lstm", 68),
-    ("hybrid", "mamba2(head_dim=38), attention(n_heads=1)", 76),
+    ("hybrid-mamba2", "mamba2(head_dim=38), attention(n_heads=1)", 76),
 ];
 
 fn main() -> std::process::ExitCode {
@@ -69,6 +69,7 @@ fn mqar(options: &Options) -> Result<()> {
     let hardest: Vec<_> = results.records.iter().filter(|record| record.x == most).collect();
     let mut lines = report::lines(&hardest, Metric::Answers, |record| record.state_bytes);
     lines.iter_mut().flat_map(|line| &mut line.points).for_each(|(bytes, _)| *bytes /= 1024.0);
+    let shares = plots::with_bars(Metric::Answers.label(), &lines);
     let colors = plots::colors(lines.iter().map(|line| &*line.model));
     let dots =
         lines.iter().zip(colors).map(|(line, color)| Series { line: Vec::new(), ..line.series(color) });
@@ -78,7 +79,7 @@ fn mqar(options: &Options) -> Result<()> {
     }
     let chart = Chart {
         title: &format!("Recall of {most} pairs, and what the state takes"),
-        labels: ["state when the first value is asked (KiB, log scale)", Metric::Answers.label()],
+        labels: ["state when the first value is asked (KiB, log scale)", &shares],
         scales: [Scale::Log, Scale::Linear(Some((0.0, 1.02)))],
     };
     chart.draw(&options.out("mqar").join("accuracy_by_state.svg"), &dots)

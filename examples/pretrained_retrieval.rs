@@ -23,26 +23,26 @@ use clap::Parser;
 use common::plots::{Line, draw};
 use common::records::Records;
 use common::statistics::Estimate;
-use common::{device, progress, table, text};
+use common::{cli, device, folder, progress, table, text};
 use questions::{Kind, Question, Source};
 use serde::{Deserialize, Serialize};
 
 #[derive(Parser)]
 struct Flags {
-    /// A folder with config.json, safetensors and tokenizer.json; repeat for several.
+    /// A folder with config.json, safetensors and tokenizer.json, whose name is the model's; repeat for several.
     #[arg(long = "model")]
     models: Vec<PathBuf>,
     /// What to ask; repeat for several [default: all].
     #[arg(long = "ask", value_enum)]
     kinds: Vec<Kind>,
     /// Entries of phone books.
-    #[arg(long, value_delimiter = ',', default_value = "5,10,20,40")]
+    #[arg(long, value_delimiter = ',', default_value = "5,10,20,40", value_parser = cli::positive)]
     entries: Vec<usize>,
     /// Tokens of texts to copy.
-    #[arg(long, value_delimiter = ',', default_value = "10,25,50,100,200")]
+    #[arg(long, value_delimiter = ',', default_value = "10,25,50,100,200", value_parser = cli::positive)]
     tokens: Vec<usize>,
     /// Questions of a length.
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = cli::positive)]
     strings: usize,
     /// Natural text [default: this project's documentation].
     #[arg(long)]
@@ -84,16 +84,26 @@ fn pretrained_retrieval(flags: &Flags) -> Result<()> {
     if flags.models.is_empty() {
         return Err(Error::Config("--model: name a folder with a published model".into()));
     }
+    let names: Vec<String> = flags.models.iter().map(|folder| name(folder)).collect();
+    if let Some(twice) = names.iter().enumerate().find(|(index, name)| names[..*index].contains(name)) {
+        return Err(Error::Config(format!("--model: two folders are called {:?}: rename one", twice.1)));
+    }
     let text = flags.text.as_deref().map_or_else(text::documentation, text::read)?;
+    let _ours = folder::lock(&flags.out)?;
     text::only(&flags.out, &text)?;
     let mut records: Records<Record> = Records::open(&path)?;
     flags.models.iter().try_for_each(|folder| ask(folder, flags, &text, &mut records))?;
     show(&records.records, &flags.out)
 }
 
+/// What a model is called in the records: as its folder.
+fn name(folder: &Path) -> String {
+    folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned()
+}
+
 /// Asks a model what is not recorded yet.
 fn ask(folder: &Path, flags: &Flags, text: &str, records: &mut Records<Record>) -> Result<()> {
-    let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
+    let name = name(folder);
     let tokenizer = Tokenizer::load(folder)?;
     let published = checkpoint::load(folder, &device::named(flags.device.as_deref())?)?;
     let source = Source::new(&tokenizer, text)?;
@@ -104,7 +114,8 @@ fn ask(folder: &Path, flags: &Flags, text: &str, records: &mut Records<Record>) 
                 (&record.model, record.ask.as_str(), record.length) == (&name, kind.name(), length)
                     && record.strings == flags.strings
             };
-            if records.records.iter().any(known) || progress::interrupted() {
+            if records.records.iter().any(known) {
+                println!("{name}, {}, {length}: recorded earlier", kind.name());
                 continue;
             }
             let began = Instant::now();

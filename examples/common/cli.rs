@@ -27,14 +27,14 @@ pub struct Options {
     /// One of the things to train on, by name; repeat for several. Default: all.
     #[arg(long = "arm", value_name = "NAME")]
     pub arms: Vec<String>,
-    /// Width of models given as a pattern [default: that of the experiment's first model].
+    /// Width of models given as a pattern [default: that which makes them as large as the experiment's first model].
     #[arg(long)]
     pub d_model: Option<usize>,
     /// Optimiser steps of a run [default: the experiment's].
     #[arg(long, value_parser = positive)]
     pub steps: Option<usize>,
     /// Seeds to run, 0, 1, …
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub seeds: u64,
     /// The highest learning rate; several, with commas, are all run with seed 0 for every model, and the best with the other
     /// seeds.
@@ -88,13 +88,11 @@ impl Options {
         if self.arms.is_empty() {
             return Ok(all.iter().collect());
         }
-        let find = |name: &String| {
+        if let Some(unknown) = self.arms.iter().find(|&name| all.iter().all(|arm| arm.name != name)) {
             let names: Vec<&str> = all.iter().map(|arm| arm.name).collect();
-            all.iter()
-                .find(|arm| arm.name == name)
-                .ok_or_else(|| Error::Config(format!("--arm {name:?}: expected one of {}", names.join(", "))))
-        };
-        self.arms.iter().map(find).collect()
+            return Err(Error::Config(format!("--arm {unknown:?}: expected one of {}", names.join(", "))));
+        }
+        Ok(all.iter().filter(|arm| self.arms.iter().any(|name| arm.name == name)).collect())
     }
 
     /// Lengths trained on.

@@ -1,5 +1,7 @@
 //! Files that are whole or not there.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 
 use burn_sequence::{Error, Result};
@@ -12,6 +14,7 @@ use burn_sequence::{Error, Result};
 pub fn write(path: &Path, content: &str) -> Result<()> {
     let io = |source| Error::Io { path: path.into(), source };
     let temporary = path.with_added_extension("tmp");
-    std::fs::write(&temporary, content).map_err(io)?;
+    let mut file = File::create(&temporary).map_err(io)?;
+    file.write_all(content.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
     std::fs::rename(&temporary, path).map_err(io)
 }

@@ -57,19 +57,23 @@ impl Files {
     }
 }
 
+/// Whether a folder holds records, or a run that was begun.
+pub fn holds_runs(folder: &Path) -> bool {
+    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let holds_records = |file: DirEntry| {
+        file.path().extension().is_some_and(|kind| kind == "jsonl")
+            && file.metadata().is_ok_and(|file| file.len() > 0)
+    };
+    entries(&folder.join("state")).next().is_some() || entries(folder).any(holds_records)
+}
+
 /// Whether runs may go into a folder: where there are some already, by `--resume` alone.
 ///
 /// # Errors
 ///
 /// [`Error::Config`] if not.
 pub fn check_new(folder: &Path, resume: bool) -> Result<()> {
-    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let holds_records = |file: DirEntry| {
-        file.path().extension().is_some_and(|kind| kind == "jsonl")
-            && file.metadata().is_ok_and(|file| file.len() > 0)
-    };
-    let begun = entries(&folder.join("state")).next().is_some();
-    if !resume && (begun || entries(folder).any(holds_records)) {
+    if !resume && holds_runs(folder) {
         return Err(Error::Config(format!(
             "{} holds earlier runs: go on with them by --resume, or name another folder by --out",
             folder.display()

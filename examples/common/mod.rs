@@ -32,7 +32,9 @@ pub fn run<Flags: Parser>(experiment: impl Fn(&Flags) -> Result<()>) -> ExitCode
     progress::catch_interrupts();
     match experiment(&Flags::parse()) {
         Ok(()) if progress::interrupted() => {
-            eprintln!("interrupted; an experiment goes on by the same command with --resume");
+            if Flags::command().get_arguments().any(|flag| flag.get_id() == "resume") {
+                eprintln!("interrupted; the same command with --resume goes on");
+            }
             ExitCode::from(130)
         }
         Ok(()) => ExitCode::SUCCESS,

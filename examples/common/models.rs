@@ -27,7 +27,8 @@ impl Contender {
         models.iter().map(contender).collect()
     }
 
-    /// Those of `all` that the flags ask for; with `--quick` and no flag those named in `quick`.
+    /// Those of `all` that the flags ask for; with `--quick` and no flag those named in `quick`. A pattern without a width is made as
+    /// large as the first of `all`.
     ///
     /// # Errors
     ///
@@ -42,7 +43,10 @@ impl Contender {
             let contender = match all.iter().find(|contender| contender.name == *asked) {
                 Some(named) => named.clone(),
                 None => {
-                    let d_model = options.d_model.unwrap_or(all[0].d_model);
+                    let d_model = match options.d_model {
+                        Some(d_model) => d_model,
+                        None => width_like(&all[0], asked, vocab_size)?,
+                    };
                     let pattern = <LanguageModelConfig>::parse(asked, d_model, vocab_size)?.pattern();
                     Self { name: pattern.clone(), pattern, d_model }
                 }
@@ -53,4 +57,27 @@ impl Contender {
         }
         Ok(chosen)
     }
+}
+
+/// The width, a multiple of a sixteenth of the other's, at which a pattern's parameters are nearest to those of another model.
+fn width_like(other: &Contender, pattern: &str, vocab_size: usize) -> Result<usize> {
+    let params = |pattern: &str, d_model: usize| {
+        let config = <LanguageModelConfig>::parse(pattern, d_model, vocab_size)?;
+        config.check().map(|()| config.num_params())
+    };
+    let wanted = params(&other.pattern, other.d_model)?;
+    let step = (other.d_model / 16).max(1);
+    let mut nearest = None;
+    for d_model in (1..=64).map(|steps| steps * step) {
+        // Not every width has so many heads.
+        let Ok(found) = params(pattern, d_model) else { continue };
+        let distance = found.abs_diff(wanted);
+        if nearest.is_none_or(|(least, _)| distance < least) {
+            nearest = Some((distance, d_model));
+        }
+        if found > wanted {
+            break;
+        }
+    }
+    Ok(nearest.map_or(other.d_model, |(_, d_model)| d_model))
 }

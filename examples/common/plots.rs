@@ -28,7 +28,7 @@ impl Line {
     }
 }
 
-/// Okabe and Ito's colours, told apart by colour-blind readers, greys, and four of Tol's: one for a model everywhere. What
+/// Okabe and Ito's colours, told apart by colour-blind readers, a grey, and five of Tol's: one for a model everywhere. What
 /// shares one is never in one figure.
 const COLORS: [(RGBColor, &[&str]); 13] = [
     (RGBColor(0, 114, 178), &["transformer-hard-alibi", "attention"]),
@@ -36,14 +36,14 @@ const COLORS: [(RGBColor, &[&str]); 13] = [
     (RGBColor(0, 158, 115), &["transformer-nope", "delta-net"]),
     (RGBColor(204, 121, 167), &["transformer-alibi", "gated-delta-net"]),
     (RGBColor(213, 94, 0), &["mamba", "mamba-16"]),
-    (RGBColor(230, 159, 0), &["mamba2", "mamba-4"]),
-    (RGBColor(120, 120, 120), &["linear-attention", "mamba-64"]),
-    (RGBColor(136, 34, 85), &["lstm"]),
-    (RGBColor(0, 0, 0), &["hybrid"]),
-    (RGBColor(153, 153, 51), &["s4d", "hybrid-hard-alibi", "hybrid-mamba"]),
-    (RGBColor(60, 60, 60), &["retention"]),
+    (RGBColor(230, 159, 0), &["mamba2"]),
+    (RGBColor(120, 120, 120), &["linear-attention"]),
+    (RGBColor(136, 34, 85), &["lstm", "mamba-64"]),
+    (RGBColor(0, 0, 0), &["hybrid", "retention"]),
+    (RGBColor(153, 153, 51), &["hybrid-mamba", "hybrid-mamba2"]),
+    (RGBColor(17, 119, 51), &["s4d"]),
     (RGBColor(51, 34, 136), &["rg-lru"]),
-    (RGBColor(221, 204, 119), &["min-gru"]),
+    (RGBColor(221, 204, 119), &["min-gru", "mamba-4", "mamba-wide"]),
 ];
 
 /// The colours of the models of a figure: of each its own, of others those that are left.
@@ -63,6 +63,18 @@ pub fn nth_color(index: usize) -> RGBColor {
     COLORS[index % COLORS.len()].0
 }
 
+/// The label of an axis, and what the bars beside its points are.
+pub fn with_bars(label: &str, lines: &[Line]) -> String {
+    let seeds = |line: &Line| line.points.iter().map(|(_, estimate)| estimate.values).collect::<Vec<_>>();
+    let seeds: Vec<usize> = lines.iter().flat_map(seeds).collect();
+    let bars = match (seeds.iter().any(|&seeds| seeds < 2), seeds.iter().any(|&seeds| seeds > 1)) {
+        (true, true) => "bars: 95 %, over strings or several seeds",
+        (true, false) => "bars: 95 %, over strings, one seed",
+        _ => "bars: 95 %, over seeds",
+    };
+    format!("{label} ({bars})")
+}
+
 /// Draws accuracies; `x` is logarithmic if `log`.
 ///
 /// # Errors
@@ -70,6 +82,8 @@ pub fn nth_color(index: usize) -> RGBColor {
 /// [`Error::File`](burn_sequence::Error::File) if the file cannot be written.
 pub fn draw(path: &Path, title: &str, labels: [&str; 2], log: bool, lines: &[Line]) -> Result<()> {
     let x = if log { Scale::Log } else { Scale::Linear(None) };
+    let shares = with_bars(labels[1], lines);
+    let labels = [labels[0], &shares];
     let chart = Chart { title, labels, scales: [x, Scale::Linear(Some((0.0, 1.02)))] };
     let colors = colors(lines.iter().map(|line| &*line.model));
     let series: Vec<_> = lines.iter().zip(colors).map(|(line, color)| line.series(color)).collect();

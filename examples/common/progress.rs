@@ -10,13 +10,13 @@ use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Makes Ctrl-C end the run after the current step; a second one ends the program.
+/// Makes Ctrl-C end the run where it can go on from, after the current step or epoch; a second one ends the program.
 pub fn catch_interrupts() {
     let caught = ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
-        eprintln!("\ninterrupted: saving after this step (again to end at once)");
+        eprintln!("\ninterrupted: ending in good order (again to end at once)");
     });
     if let Err(problem) = caught {
         eprintln!("Ctrl-C will end the program at once: {problem}");

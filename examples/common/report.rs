@@ -53,7 +53,10 @@ impl Experiment {
                 continue;
             }
             let best = at_the_best_rate(&own);
-            for probe in &arm.probes {
+            if let Some(note) = table::sizes(&best) {
+                println!("\n{note}");
+            }
+            for probe in arm.probes.iter().filter(|probe| !probe.points.is_empty()) {
                 let asked: Vec<&Record> =
                     best.iter().copied().filter(|record| record.probe == probe.name).collect();
                 if asked.is_empty() {

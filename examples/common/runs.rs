@@ -31,25 +31,17 @@ use super::trainer::Trainer;
 /// Whatever flags, training or the folder say; flags before anything is written.
 pub fn run(experiment: &Experiment, options: &Options, trainer: &dyn Trainer) -> Result<Results> {
     let out = options.out(experiment.name);
-    let earlier = Files::read(&out)?;
-    for arm in &experiment.arms {
-        let runs = earlier.records.iter().map(|record| &record.run).filter(|run| run.trained_on == arm.name);
-        Run::check_lengths(runs, &arm.task.lengths(), &out)?;
-    }
     if options.plot {
+        let earlier = earlier(experiment, &out)?;
         if earlier.records.is_empty() {
             return Err(Error::Config(format!("{}: no records to draw", out.display())));
         }
         return Ok(earlier);
     }
-    check_new(&out, options.resume)?;
-    options.device()?;
-    let rounds = rounds(options);
-    let first = queue(experiment, options, &earlier, &rounds[0])?;
-    let runs = earlier.records.iter().map(|record| &record.run).chain(first.iter().map(|(_, run)| run));
-    Run::check_alike(runs, &out)?;
-
+    check(experiment, options)?;
     let _ours = lock(&out)?;
+    // Whose the folder was may have added to it.
+    let (earlier, first) = plan(experiment, options)?;
     let bars = MultiProgress::new();
     if trainer.shows_itself() {
         bars.set_draw_target(ProgressDrawTarget::hidden());
@@ -64,11 +56,42 @@ pub fn run(experiment: &Experiment, options: &Options, trainer: &dyn Trainer) ->
         earlier: &earlier.records,
     };
     session.work_through(&first)?;
-    for round in &rounds[1..] {
+    for round in &rounds(options)[1..] {
         let queue = queue(experiment, options, &session.results(), round)?;
         session.work_through(&queue)?;
     }
     Ok(session.results())
+}
+
+/// Whether an experiment can be run so: known before anything is written.
+///
+/// # Errors
+///
+/// What flags or the folder's records say.
+pub fn check(experiment: &Experiment, options: &Options) -> Result<()> {
+    check_new(&options.out(experiment.name), options.resume)?;
+    options.device()?;
+    plan(experiment, options).map(drop)
+}
+
+/// What the folder of an experiment holds.
+fn earlier(experiment: &Experiment, out: &Path) -> Result<Results> {
+    let earlier = Files::read(out)?;
+    for arm in &experiment.arms {
+        let runs = earlier.records.iter().map(|record| &record.run).filter(|run| run.trained_on == arm.name);
+        Run::check_lengths(runs, &arm.task.lengths(), out)?;
+    }
+    Ok(earlier)
+}
+
+/// What there is, and the runs of the first round.
+fn plan<'a>(experiment: &'a Experiment, options: &Options) -> Result<(Results, Vec<(&'a Arm, Run)>)> {
+    let out = options.out(experiment.name);
+    let earlier = earlier(experiment, &out)?;
+    let first = queue(experiment, options, &earlier, &rounds(options)[0])?;
+    let recorded = earlier.records.iter().map(|record| &record.run).chain(&earlier.diverged);
+    Run::check_alike(recorded.chain(first.iter().map(|(_, run)| run)), &out)?;
+    Ok((earlier, first))
 }
 
 /// Runs that do not wait for one another.
@@ -86,6 +109,9 @@ fn rounds(options: &Options) -> Vec<Round> {
         _ => vec![Round { rates, seeds: 0..1 }, Round { rates: Vec::new(), seeds: 1..options.seeds }],
     }
 }
+
+/// Of one run.
+type Answers = (Vec<Record>, Vec<CurveRecord>);
 
 /// What the runs of an experiment share.
 struct Session<'a> {
@@ -129,7 +155,16 @@ impl Session<'_> {
     }
 
     fn one(&self, arm: &Arm, run: &Run) -> Result<()> {
-        let outcome = self.train_and_ask(arm, run);
+        let kept = self.keep(run, self.train_and_ask(arm, run));
+        if kept.is_err() {
+            // Those beside it save and end.
+            interrupt();
+        }
+        kept
+    }
+
+    /// Writes down what a run came to.
+    fn keep(&self, run: &Run, outcome: Result<Option<Answers>>) -> Result<()> {
         let mut files = self.files.lock().expect("no run panics while it writes");
         match outcome {
             Ok(None) => return Ok(()),
@@ -144,22 +179,19 @@ impl Session<'_> {
                 eprintln!("{} at {:e}, seed {}: {error}", run.model, run.lr, run.seed);
                 files.diverged.extend([run.clone()])?;
             }
-            Err(error) => {
-                // Those beside it save and end.
-                interrupt();
-                return Err(error);
-            }
+            Err(error) => return Err(error),
         }
         self.overall.finished();
         Ok(())
     }
 
     /// One run; `None` if it was interrupted in training, and so is not finished.
-    fn train_and_ask(&self, arm: &Arm, run: &Run) -> Result<Option<(Vec<Record>, Vec<CurveRecord>)>> {
+    fn train_and_ask(&self, arm: &Arm, run: &Run) -> Result<Option<Answers>> {
         let model = model(run, arm.task.vocab_size(), self.options)?;
         let params = model.num_params();
-        let device = format!("{:?}", self.options.device()?);
-        let device = device.trim_start_matches("Device<").trim_end_matches('>').to_string();
+        let own = format!("{:?}", self.options.device()?);
+        let own = || own.trim_start_matches("Device<").trim_end_matches('>').to_string();
+        let device = self.trainer.devices().unwrap_or_else(own);
         let training = TrainingConfig::new(run.steps)
             .with_batch_size(run.batch_size)
             .with_context_len(run.context_len)

@@ -8,17 +8,20 @@ pub struct Estimate {
     pub mean: f64,
     pub low: f64,
     pub high: f64,
+    /// Values it is of: seeds.
+    pub values: usize,
 }
 
 impl Estimate {
     /// Of accuracies, one for each seed, each of so many strings: Student's interval over seeds, cut to 0 … 1; of one seed
-    /// Wilson's over its strings, which knows nothing of what another seed would have learnt.
+    /// Wilson's over its strings, which knows nothing of what another seed would have learnt. Where a string asks for several
+    /// answers, these do not make it narrower: they are not independent.
     pub fn of(accuracies: &[f64], strings: usize) -> Self {
         if accuracies.len() < 2 {
             return Self::wilson(mean(accuracies.iter().copied()), strings);
         }
-        let Self { mean, low, high } = Self::student(accuracies);
-        Self { mean, low: low.max(0.0), high: high.min(1.0) }
+        let student = Self::student(accuracies);
+        Self { low: student.low.max(0.0), high: student.high.min(1.0), ..student }
     }
 
     /// Student's interval of a few values; of one it is that value.
@@ -26,12 +29,12 @@ impl Estimate {
         let count = values.len() as f64;
         let mean = mean(values.iter().copied());
         if values.len() < 2 {
-            return Self { mean, low: mean, high: mean };
+            return Self { mean, low: mean, high: mean, values: values.len() };
         }
         let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
         let student = StudentsT::new(0.0, 1.0, count - 1.0).expect("at least one degree of freedom");
         let half = student.inverse_cdf(0.975) * (variance / count).sqrt();
-        Self { mean, low: mean - half, high: mean + half }
+        Self { mean, low: mean - half, high: mean + half, values: values.len() }
     }
 
     fn wilson(share: f64, count: usize) -> Self {
@@ -39,7 +42,7 @@ impl Estimate {
         let middle = (share + z * z / (2.0 * count)) / (1.0 + z * z / count);
         let half = z / (1.0 + z * z / count)
             * (share * (1.0 - share) / count + z * z / (4.0 * count * count)).sqrt();
-        Self { mean: share, low: (middle - half).max(0.0), high: (middle + half).min(1.0) }
+        Self { mean: share, low: (middle - half).max(0.0), high: (middle + half).min(1.0), values: 1 }
     }
 }
 

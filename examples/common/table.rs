@@ -86,7 +86,7 @@ pub fn examples_to(accuracy: f64, Results { records, curves, diverged }: &Result
         let [mean, interval] = match (&examples[..], Estimate::student(&examples)) {
             ([], _) => ["not reached".into(), "–".into()],
             ([_], Estimate { mean, .. }) => [format!("{mean:.0}"), "–".into()],
-            (_, Estimate { mean, low, high }) => {
+            (_, Estimate { mean, low, high, .. }) => {
                 [format!("{mean:.0}"), format!("{:.0} to {high:.0}", low.max(0.0))]
             }
         };
@@ -94,6 +94,18 @@ pub fn examples_to(accuracy: f64, Results { records, curves, diverged }: &Result
         table.add_row([name, format!("{:e}", runs[0].lr), count, mean, interval]);
     }
     to_the_right(table)
+}
+
+/// What to bear in mind where models differ by more than a tenth in size.
+pub fn sizes(records: &[&Record]) -> Option<String> {
+    let least = records.iter().min_by_key(|record| record.params)?;
+    let most = records.iter().max_by_key(|record| record.params)?;
+    (most.params as f64 > 1.1 * least.params as f64).then(|| {
+        format!(
+            "These models are not of one size: {} has {} parameters, {} has {}.",
+            least.run.model, least.params, most.run.model, most.params
+        )
+    })
 }
 
 /// The estimate over the seeds of `records`; `None` of none.

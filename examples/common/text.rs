@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn_sequence::{Error, Result};
 
-use super::files;
+use super::{files, folder};
 
 /// A file's.
 ///
@@ -39,7 +39,7 @@ pub fn documentation() -> Result<String> {
 /// If there is another, or it cannot be written.
 pub fn only(folder: &Path, text: &str) -> Result<()> {
     let path = folder.join("text.txt");
-    if path.is_file() {
+    if path.is_file() && folder::holds_runs(folder) {
         return if read(&path)? == text {
             Ok(())
         } else {

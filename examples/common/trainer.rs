@@ -30,6 +30,11 @@ pub trait Trainer: Sync {
         config.evaluation_strings
     }
 
+    /// Where it runs, if not where the model is.
+    fn devices(&self) -> Option<String> {
+        None
+    }
+
     /// Whether it shows its own progress, and wants no bars beside it.
     fn shows_itself(&self) -> bool {
         false

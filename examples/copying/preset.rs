@@ -10,8 +10,8 @@ use crate::common::models::Contender;
 pub enum Preset {
     /// 0.4 million parameters, trained up to 16 letters, tested up to 320.
     Laptop,
-    /// About 150 million parameters (the LSTM 34), trained up to 50 letters, tested up to 1000: for a GPU. Batch, steps
-    /// and rates, which the paper does not give, are as the flags say.
+    /// About 150 million parameters (the LSTM 34), trained up to 50 letters, tested up to 1000: for a GPU. The paper's depths,
+    /// widths, heads and lengths; norms are RMS and attention has no biases; batch, steps and rates are as the flags say.
     Paper,
 }
 
@@ -57,12 +57,14 @@ impl Preset {
 }
 
 /// About 0.4 million parameters each.
-const COPIERS: [(&str, &str, usize); 9] = [
+const COPIERS: [(&str, &str, usize); 10] = [
     ("transformer-hard-alibi", "2*(attention(position=hard_alibi(windows=[1, 2, 3, 4, 5, 6])) + mlp)", 128),
     ("transformer-rope", "2*(attention(position=rope(fraction=0.25)) + mlp)", 128),
     ("transformer-nope", "2*(attention(position=nope) + mlp)", 128),
     ("transformer-alibi", "2*(attention(position=alibi) + mlp)", 128),
     ("mamba", "4*mamba", 120),
+    // As large: what is width worth? arXiv 2508.19029.
+    ("mamba-wide", "2*mamba", 172),
     ("mamba2", "4*mamba2(head_dim=60)", 120),
     ("linear-attention", "2*(linear_attention + mlp)", 128),
     ("lstm", "3*lstm", 128),

@@ -57,7 +57,7 @@ pub struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// Questions about this text, in this tokenizer's tokens, and about books of up to so many entries.
+    /// Questions about this text, in this tokenizer's tokens, and about books.
     pub fn new(tokenizer: &'a Tokenizer, text: &str) -> Result<Self> {
         let book = people::phone_book(3..=3)?;
         // One line: a blank one ends a text.

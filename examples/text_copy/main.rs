@@ -25,7 +25,7 @@ use common::cli::Options;
 use common::experiment::{Arm, Experiment, Metric, Probe};
 use common::models::Contender;
 use common::records::CurveRecord;
-use common::{table, text};
+use common::{runs, table, text};
 use trainer::{BurnTrain, Strategy};
 
 #[derive(Parser)]
@@ -52,10 +52,10 @@ const MODELS: [(&str, &str, usize); 5] = [
     ),
     ("mamba2", "7*mamba2", 192),
     ("gated-delta-net", "4*(gated_delta_net(n_heads=3, head_dim=32) + mlp)", 192),
-    ("hybrid", "2*mamba2, attention(n_heads=6, position=nope) + mlp, 3*mamba2", 192),
+    ("hybrid-mamba2", "2*mamba2, attention(n_heads=6, position=nope) + mlp, 3*mamba2", 192),
     // As in copying: two layers that look up, then the recurrence.
     (
-        "hybrid-hard-alibi",
+        "hybrid",
         "attention(n_heads=6, position=hard_alibi(windows=[1, 2, 3, 4])) + mlp, \
          attention(n_heads=6, position=hard_alibi(windows=[1, 2, 3, 4])), 5*mamba2",
         192,
@@ -74,11 +74,9 @@ fn text_copy(flags: &Flags) -> Result<()> {
     let dashboard = flags.options.jobs.unwrap_or(1) == 1 && std::io::stdout().is_terminal();
     let options = &Options { jobs: flags.options.jobs.or(dashboard.then_some(1)), ..flags.options.clone() };
     options.expect_no_lengths()?;
+    options.steps.map(trainer::epochs).transpose()?;
     let context_len = options.context_len.unwrap_or(512);
     let text = flags.text.as_deref().map_or_else(text::documentation, text::read)?;
-    if !options.plot {
-        text::only(&options.out("text_copy"), &text)?;
-    }
     // The last tenth is for questions.
     let middle = text.ceil_char_boundary(text.len() / 10 * 9);
     let (read, held_out) = text.split_at(middle);
@@ -123,6 +121,10 @@ fn text_copy(flags: &Flags) -> Result<()> {
         devices: flags.devices.clone(),
         dashboard,
     };
+    if !options.plot {
+        runs::check(&experiment, options)?;
+        text::only(&options.out(experiment.name), &text)?;
+    }
     let results = experiment.run_by(options, &trainer)?;
     println!("\nPerplexity of a byte, in text not read before\n\n{}", perplexities(&results.curves));
     Ok(())

@@ -31,9 +31,17 @@ use super::screen;
 /// Passes over the rows, with a checkpoint after each, at most.
 const EPOCHS: usize = 8;
 
-/// As many as divide the steps.
-fn epochs(steps: usize) -> usize {
-    (1..=EPOCHS).rev().find(|epochs| steps.is_multiple_of(*epochs)).expect("1 divides all")
+/// The most that there are steps for, of equal length.
+///
+/// # Errors
+///
+/// If there are none.
+pub fn epochs(steps: usize) -> Result<usize> {
+    let epochs = EPOCHS.min(steps);
+    match steps.checked_rem(epochs) {
+        Some(0) => Ok(epochs),
+        _ => Err(Error::Config(format!("--steps {steps}: expected a multiple of {EPOCHS}, its epochs"))),
+    }
 }
 
 /// How several devices share the work.
@@ -86,6 +94,10 @@ impl Trainer for BurnTrain {
         Windows::new(&self.held_out, config.context_len).len()
     }
 
+    fn devices(&self) -> Option<String> {
+        (!self.devices.is_empty()).then(|| self.devices.join(","))
+    }
+
     fn shows_itself(&self) -> bool {
         true
     }
@@ -106,7 +118,7 @@ impl Trainer for BurnTrain {
                 format!("--batch-size {} must be a multiple of the devices ({sharing})", config.batch_size);
             return Err(Error::Config(problem));
         }
-        let epochs = epochs(config.steps);
+        let epochs = epochs(config.steps)?;
         let checkpoints = folder.join("checkpoint");
         let done = last_checkpoint(&checkpoints);
         let rows = TaskRows {
