@@ -74,7 +74,7 @@ pub fn rounded(experiment: &Experiment, options: &Options) -> Result<()> {
     if !machines.is_empty() {
         series.push(Series {
             name: "machine of whole letters".into(),
-            color: plots::nth_color(3),
+            color: plotters::style::BLACK,
             line: Vec::new(),
             dots: machines,
             intervals: Vec::new(),
