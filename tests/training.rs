@@ -6,10 +6,10 @@ use std::sync::Mutex;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use burn_sequence::evaluation::{accuracy, accuracy_by_length};
+use burn_sequence::evaluation::{accuracy, accuracy_by_length, accuracy_of_each};
 use burn_sequence::generation::GenerateOptions;
 use burn_sequence::models::{LanguageModel, LanguageModelConfig};
-use burn_sequence::tasks::{Copying, Packing, Task, vocabulary};
+use burn_sequence::tasks::{Copying, Example, Packing, Task, vocabulary};
 use burn_sequence::training::{Observer, Silent, StepReport, TrainingConfig, fit};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
@@ -190,10 +190,9 @@ fn accuracy_is_that_of_greedy_decoding() {
     let (strings, seed) = (1000, 11);
     let mut in_between = 0;
     for length in [2, 3, 5] {
-        let measured = accuracy(&model, &task(), length, strings, seed);
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(1 << 63 | length as u64);
-        let examples: Vec<_> = (0..strings).map(|_| task().example(length, &mut rng)).collect();
+        let mut examples = Vec::new();
+        let keep = |example: &Example, _| examples.push(example.clone());
+        let measured = accuracy_of_each(&model, &task(), length, strings, seed, keep);
         let prompts: Vec<Vec<u32>> =
             examples.iter().map(|example| example.tokens[..length + 2].to_vec()).collect();
         let said = model.generate(&prompts, &GenerateOptions::default().with_max_tokens(length)).unwrap();
