@@ -63,6 +63,7 @@
 #![warn(missing_docs)]
 #![recursion_limit = "256"]
 
+mod check;
 pub mod checkpoint;
 #[cfg(doctest)]
 mod doctests;

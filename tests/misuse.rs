@@ -30,7 +30,7 @@ fn model() -> LanguageModel {
 
 #[test]
 fn sizes_that_do_not_fit() {
-    let cases: [(String, &str); 18] = [
+    let cases: [(String, &str); 21] = [
         (
             config_error(&AttentionConfig::new(128).with_n_heads(6)),
             "attention: n_heads (6) must divide d_model (128)",
@@ -63,7 +63,7 @@ fn sizes_that_do_not_fit() {
         ),
         (
             config_error(&DeltaNetConfig::new(16).with_d_conv(1)),
-            "delta_net: d_conv - 1 must be at least 1, got 0",
+            "delta_net: d_conv must be at least 2, got 1",
         ),
         (
             config_error(&GatedDeltaNetConfig::new(16).with_n_v_heads(Some(12))),
@@ -94,6 +94,18 @@ fn sizes_that_do_not_fit() {
             "s4d: 0 < dt_min ≤ dt_max ≤ 1000000 is needed, got dt_min 0.001, dt_max 1e300",
         ),
         (config_error(&LstmConfig::new(0)), "lstm: d_model must be at least 1, got 0"),
+        (
+            config_error(&AttentionConfig::new(16).with_n_heads(1 << 40)),
+            "attention: n_heads must be at most 1048576, got 1099511627776",
+        ),
+        (
+            config_error(&Mamba2Config::new(16).with_head_dim(8).with_norm_epsilon(-1.0)),
+            "mamba2: norm_epsilon must be positive and finite, got -1",
+        ),
+        (
+            config_error(&RetentionConfig::new(16).with_n_heads(16)),
+            "retention: rope: an even number of dimensions must turn, got 1 of head_dim (1)",
+        ),
     ];
     for (found, expected) in cases {
         assert_eq!(found, expected);
@@ -110,7 +122,7 @@ fn sizes_that_would_overflow() {
         ),
         (gla.clone().with_value_dim(Some(1 << 21)), "gla: value_dim must be at most 1048576, got 2097152"),
         (gla.clone().with_gate_rank(1 << 40), "gla: gate_rank must be at most 1048576, got 1099511627776"),
-        (gla.with_gate_normalizer(0.0), "gla: gate_normalizer must be positive, got 0"),
+        (gla.with_gate_normalizer(0.0), "gla: gate_normalizer must be positive and finite, got 0"),
         (GlaConfig::new(18), "gla: n_heads (4) must divide d_model (18)"),
         (GlaConfig::new(4), "gla: key_dim must be at least 1, got 0"),
     ] {
@@ -194,6 +206,10 @@ fn saved_states_of_another_model() {
         found.contains("state") && (found.contains("expected 2") || found.contains("expected [2")),
         "{found}"
     );
+    let of = |d_state| MambaConfig::new(8).with_d_state(d_state).build(&device).init_state(1, &device);
+    of(16).save(&path).unwrap();
+    let found = of(32).load(&path).unwrap_err().to_string();
+    assert!(found.contains("[1, 16, 16], expected [1, 16, 32]"), "{found}");
     std::fs::write(&path, b"no state").unwrap();
     assert!(model().init_state(1, &device).load(&path).is_err());
 }

@@ -93,6 +93,8 @@ fn a_resumed_run_is_an_uninterrupted_one() {
 
     let folder = tempfile::tempdir().unwrap();
     let config = config(8).with_evaluate_every(2).with_folder(Some(folder.path().into()));
+    let others = folder.path().join("model-best.bpk");
+    std::fs::write(&others, "not the run's").unwrap();
     let part = fit(model(), &task(), &config, &mut StopAt(5)).unwrap();
     assert_eq!(part.steps, 5);
     // A model with other weights: all that counts is in the folder.
@@ -103,6 +105,7 @@ fn a_resumed_run_is_an_uninterrupted_one() {
     assert_eq!(whole.curve, resumed.curve);
     assert_eq!(whole.examples, resumed.examples);
     assert_ne!(weights(&part.model), weights(&resumed.model));
+    assert!(others.exists());
 }
 
 #[test]

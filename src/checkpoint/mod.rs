@@ -53,12 +53,15 @@ pub use problem::CheckpointProblem;
 pub use tokenizer::{TextStream, Tokenizer};
 
 use families::Family;
-use settings::{Limits, Settings};
+use settings::Settings;
 use transfer::{Collect, Fill};
 use weights::Weights;
 
 const CONFIG: &str = "config.json";
+const GENERATION: &str = "generation_config.json";
 const WEIGHTS: &str = "model.safetensors";
+/// The key of the tokens that end a text, in both.
+const ENDS: &str = "eos_token_id";
 
 /// A published model.
 #[derive(Clone, Debug)]
@@ -73,6 +76,8 @@ pub struct Checkpoint {
     pub stop_tokens: Vec<u32>,
     family: &'static Family,
     settings: Map<String, Value>,
+    /// What `generation_config.json` holds.
+    generation: Map<String, Value>,
 }
 
 /// Reads the model in `folder`.
@@ -110,18 +115,20 @@ pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Checkpoint> {
     if !unused.is_empty() {
         return Err(weights.error(0, CheckpointProblem::UnusedTensors(unused)));
     }
-    let stop_tokens = stop_tokens(folder, &settings, weights.limits())?;
-    Ok(Checkpoint { model, config, ignored, stop_tokens, family, settings: settings.values().clone() })
+    let path = folder.join(GENERATION);
+    let generation = path.is_file().then(|| Settings::read(&path, weights.limits())).transpose()?;
+    let generation = generation.map(|generation| generation.values().clone()).unwrap_or_default();
+    let settings = settings.values().clone();
+    let stop_tokens = stop_tokens(&[&generation, &settings]);
+    Ok(Checkpoint { model, config, ignored, stop_tokens, family, settings, generation })
 }
 
-/// What `config.json` and, where there is one, `generation_config.json` call the end.
-fn stop_tokens(folder: &Path, settings: &Settings, limits: Limits) -> Result<Vec<u32>> {
-    let path = folder.join("generation_config.json");
-    let generation = path.is_file().then(|| Settings::read(&path, limits)).transpose()?;
+/// What these call the end.
+fn stop_tokens(files: &[&Map<String, Value>]) -> Vec<u32> {
+    let token = |value: &Value| value.as_u64().and_then(|token| u32::try_from(token).ok());
     let mut tokens = Vec::new();
-    for settings in generation.iter().chain([settings]) {
-        let token = |value: &Value| value.as_u64().and_then(|token| u32::try_from(token).ok());
-        match settings.values().get("eos_token_id") {
+    for file in files {
+        match file.get(ENDS) {
             Some(Value::Array(several)) => tokens.extend(several.iter().filter_map(token)),
             Some(one) => tokens.extend(token(one)),
             None => {}
@@ -129,7 +136,7 @@ fn stop_tokens(folder: &Path, settings: &Settings, limits: Limits) -> Result<Vec
     }
     tokens.sort_unstable();
     tokens.dedup();
-    Ok(tokens)
+    tokens
 }
 
 impl Checkpoint {
@@ -138,9 +145,9 @@ impl Checkpoint {
         self.family.name
     }
 
-    /// Writes the model to `folder` as it was published, with the parameters it has now, in 32 bits and one file:
-    /// Transformers (or `mamba_ssm`, where it came from there) loads it, and so does [`load`]. Each file is written under a
-    /// temporary name first.
+    /// Writes the model to `folder` as it was published, with the parameters and `stop_tokens` it has now, in 32 bits and one
+    /// file: Transformers (or `mamba_ssm`, where it came from there) loads it, and so does [`load`]. Each file is written
+    /// under a temporary name first. A tokenizer is not part of the model: copy its `tokenizer.json`.
     ///
     /// # Errors
     ///
@@ -179,7 +186,25 @@ impl Checkpoint {
                 *dtype = "float32".into();
             }
         }
-        let json = serde_json::to_string_pretty(&settings).expect("plain data");
-        write_atomically(&folder.join(CONFIG), python_json::from_json(&json).as_bytes())
+        let ends: Value = match self.stop_tokens[..] {
+            [] => Value::Null,
+            [one] => one.into(),
+            _ => self.stop_tokens.clone().into(),
+        };
+        let mut generation = self.generation.clone();
+        if !(generation.is_empty() && self.stop_tokens.is_empty()) {
+            generation.insert(ENDS.into(), ends.clone());
+            write_json(&folder.join(GENERATION), &generation)?;
+        }
+        // What has no such key, `mamba_ssm` for one, may not know it.
+        if let Some(known) = settings.get_mut(ENDS) {
+            *known = ends;
+        }
+        write_json(&folder.join(CONFIG), &settings)
     }
+}
+
+fn write_json(path: &Path, values: &Map<String, Value>) -> Result<()> {
+    let json = serde_json::to_string_pretty(values).expect("plain data");
+    write_atomically(path, python_json::from_json(&json).as_bytes())
 }

@@ -87,7 +87,8 @@ pub fn accuracy_of_each<M: SequenceMixer>(
 ///
 /// # Panics
 ///
-/// As [`accuracy`], and if the strings of this length do not all have their first answer at the same place.
+/// As [`accuracy`], and if the strings of this length do not all have as many tokens and their first answer at the same
+/// place.
 pub fn accuracy_through<M: SequenceMixer>(
     model: &LanguageModel<M>,
     task: &(impl Task + ?Sized),

@@ -54,8 +54,8 @@ impl<M: SequenceMixer> LanguageModel<M> {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the options are not possible; [`Error::Tokens`] if a prompt is empty, a token of a
-    /// prompt or a stop token is not below `vocab_size`, or logits are not numbers.
+    /// [`Error::Config`] if the options are not possible or a stop token is not below `vocab_size`; [`Error::Tokens`] if a
+    /// prompt is empty, a token of a prompt is not below `vocab_size`, or logits are not numbers.
     pub fn generate(&self, prompts: &[Vec<u32>], options: &GenerateOptions) -> Result<Vec<Generated>> {
         self.generate_with(prompts, options, |_, _| ControlFlow::Continue(()))
     }

@@ -10,6 +10,7 @@ use super::heads::{from_heads, to_heads};
 use super::kv_cache::KvCache;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use super::positions::{positions, seen_after};
+use crate::check::{check_part, check_positive, check_sizes};
 use crate::ops::{
     AttentionInputs, AttentionOptions, HardAlibi, HeadBias, Implementation, Position, Rope, Segments,
     alibi_slopes, apply_linear, attention, output_dtype, rms_norm, rotate_rows,
@@ -149,27 +150,23 @@ impl BuildMixer for AttentionConfig {
     fn check(&self) -> Result<()> {
         let Self { d_model, n_heads, .. } = self;
         let n_kv_heads = self.n_kv_heads();
-        let problem = if *d_model == 0 || *n_heads == 0 || n_kv_heads == 0 {
-            format!(
-                "d_model ({d_model}), n_heads ({n_heads}) and n_kv_heads ({n_kv_heads}) must be at least 1"
-            )
-        } else if self.head_dim.is_none() && d_model % n_heads != 0 {
+        let sizes = [
+            ("d_model", *d_model),
+            ("n_heads", *n_heads),
+            ("n_kv_heads", n_kv_heads),
+            ("head_dim", self.head_dim.unwrap_or(1)),
+        ];
+        check_sizes("attention", &sizes)?;
+        check_positive("attention", "soft_cap", self.soft_cap.unwrap_or(1.0))?;
+        check_positive("attention", "norm_epsilon", self.norm_epsilon)?;
+        let problem = if self.head_dim.is_none() && d_model % n_heads != 0 {
             format!("n_heads ({n_heads}) must divide d_model ({d_model})")
         } else if n_heads % n_kv_heads != 0 {
             format!("n_kv_heads ({n_kv_heads}) must divide n_heads ({n_heads})")
-        } else if self.head_dim == Some(0) {
-            "head_dim must be at least 1, got 0".into()
         } else if self.window == Some(0) {
             "window must be at least 1, got 0: a token sees itself".into()
-        } else if self.soft_cap.is_some_and(|cap| !(cap > 0.0 && cap.is_finite())) {
-            format!("soft_cap must be positive and finite, got {}", self.soft_cap.unwrap_or_default())
-        } else if !(self.norm_epsilon > 0.0 && self.norm_epsilon.is_finite()) {
-            format!("norm_epsilon must be positive and finite, got {}", self.norm_epsilon)
         } else {
-            return self.position.check(*n_heads, self.head_dim()).map_err(|error| match error {
-                Error::Config(problem) => Error::Config(format!("attention: {problem}")),
-                other => other,
-            });
+            return check_part("attention", self.position.check(*n_heads, self.head_dim()));
         };
         Err(Error::Config(format!("attention: {problem}")))
     }

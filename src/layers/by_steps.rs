@@ -10,7 +10,7 @@ use super::state::{MixerState, StateMapper};
 use crate::ops::Segments;
 
 /// [`SequenceMixer::forward`] by calling [`step`](SequenceMixer::step) for every token, documents and padding
-/// included.
+/// included. The mixer writes `step` itself: the default would call `forward` again.
 ///
 /// The quickest way to a new mixer that keeps the whole contract, and an oracle for a faster forward. For states of
 /// constant shape, with the batch as their tensors' first axis.

@@ -69,14 +69,6 @@ macro_rules! conv_mixer {
                     Segments::aligned(x, segments, |x, segments| self.mix(x, segments, state))
                 }
 
-                fn step(&self, x: Tensor<2>, state: Self::State) -> (Tensor<2>, Self::State) {
-                    let [batch, _] = x.dims();
-                    assert_shape!(x, [_, self.config.d_model]);
-                    state.check(self.state_dims(batch));
-                    let (y, state) = self.mix(x.unsqueeze_dim(1), None, state);
-                    (y.squeeze_dim(1), state)
-                }
-
                 fn state_growth(&self) -> StateGrowth {
                     StateGrowth::Constant
                 }

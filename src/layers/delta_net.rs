@@ -5,12 +5,12 @@ use burn::module::{Initializer, Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, assert_shape};
 
-use super::check::check_sizes;
 use super::conv_state::{ConvState, ConvStateDims};
 use super::heads::{gated_heads, to_heads};
 use super::mamba::conv_initializer;
 use super::matrix_state::narrow_linear;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
+use crate::check::{check_d_conv, check_positive, check_sizes};
 use crate::ops::{
     DeltaRuleInputs, Implementation, Segments, apply_linear, causal_conv_silu, delta_rule, rms_norm, sigmoid,
 };
@@ -137,7 +137,7 @@ impl DeltaNetConfig {
 
     /// [`check`](BuildMixer::check), for a mixer of this name.
     pub(super) fn check_as(&self, mixer: &str) -> Result<()> {
-        let Self { d_model, n_heads, norm_epsilon, .. } = *self;
+        let Self { d_model, n_heads, .. } = *self;
         let (n_v_heads, head_dim) = (self.n_v_heads(), self.head_dim);
         let sizes = [
             ("d_model", d_model),
@@ -145,10 +145,10 @@ impl DeltaNetConfig {
             ("n_v_heads", n_v_heads),
             ("head_dim", head_dim.unwrap_or(1)),
             ("expand_v", self.expand_v),
-            ("d_conv - 1", self.d_conv.saturating_sub(1)),
             ("chunk_size", self.chunk_size),
         ];
         check_sizes(mixer, &sizes)?;
+        check_d_conv(mixer, self.d_conv)?;
         if head_dim.is_none() && d_model % n_heads != 0 {
             let problem =
                 format!("{mixer}: n_heads ({n_heads}) must divide d_model ({d_model}), or set head_dim");
@@ -158,11 +158,7 @@ impl DeltaNetConfig {
             let problem = format!("{mixer}: n_heads ({n_heads}) must divide n_v_heads ({n_v_heads})");
             return Err(Error::Config(problem));
         }
-        if !(norm_epsilon > 0.0 && norm_epsilon.is_finite()) {
-            let problem = format!("{mixer}: norm_epsilon must be positive and finite, got {norm_epsilon}");
-            return Err(Error::Config(problem));
-        }
-        Ok(())
+        check_positive(mixer, "norm_epsilon", self.norm_epsilon)
     }
 }
 
@@ -283,11 +279,6 @@ impl SequenceMixer for DeltaNet {
         state: Option<ConvState<4>>,
     ) -> (Tensor<3>, ConvState<4>) {
         self.decaying(x, segments, state, |_| None)
-    }
-
-    fn step(&self, x: Tensor<2>, state: ConvState<4>) -> (Tensor<2>, ConvState<4>) {
-        let (y, state) = self.forward(x.unsqueeze_dim(1), None, Some(state));
-        (y.squeeze_dim(1), state)
     }
 
     fn state_growth(&self) -> StateGrowth {

@@ -5,13 +5,13 @@ use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Device, Distribution, Tensor};
 
-use super::check::check_dt;
 use super::conv_state::ConvState;
 use super::delta_net::{DeltaNet, DeltaNetConfig};
 use super::mamba::dt_bias;
 use super::matrix_state::narrow_linear;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use crate::Result;
+use crate::check::check_dt;
 use crate::ops::{Segments, apply_linear, softplus};
 
 /// Configuration of [`GatedDeltaNet`].
@@ -65,7 +65,7 @@ pub struct GatedDeltaNetConfig {
 /// for each head of values.
 ///
 /// Parameters start as in [`DeltaNet`]; `e^{a_log}` uniform in [0.01, 16], `b_dt` such that Δ is log-uniform in
-/// `[dt_min, dt_max]`.
+/// `[dt_min, dt_max]` and at least 1e-4.
 ///
 /// # Source
 ///
@@ -168,11 +168,6 @@ impl SequenceMixer for GatedDeltaNet {
         state: Option<ConvState<4>>,
     ) -> (Tensor<3>, ConvState<4>) {
         self.delta_net.decaying(x, segments, state, |x| Some(self.log_decay(x)))
-    }
-
-    fn step(&self, x: Tensor<2>, state: ConvState<4>) -> (Tensor<2>, ConvState<4>) {
-        let (y, state) = self.forward(x.unsqueeze_dim(1), None, Some(state));
-        (y.squeeze_dim(1), state)
     }
 
     fn state_growth(&self) -> StateGrowth {

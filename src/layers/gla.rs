@@ -5,10 +5,10 @@ use burn::module::{Initializer, Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 
-use super::check::check_sizes;
 use super::heads::{gated_heads, to_heads};
 use super::matrix_state::{MatrixState, matrix_mixer, narrow_linear};
 use super::mixer::{BuildMixer, expect_valid};
+use crate::check::{check_positive, check_sizes};
 use crate::ops::{Implementation, Segments, VectorDecayInputs, apply_linear, softplus, vector_decay};
 use crate::{Error, Result};
 
@@ -134,12 +134,8 @@ impl BuildMixer for GlaConfig {
         let dims = [("key_dim", self.key_dim()), ("value_dim", self.value_dim()), ("gate_rank", gate_rank)];
         check_sizes("gla", &dims)?;
         check_sizes("gla", &[("chunk_size", chunk_size)])?;
-        if !(gate_normalizer > 0.0 && gate_normalizer.is_finite()) {
-            return Err(Error::Config(format!(
-                "gla: gate_normalizer must be positive, got {gate_normalizer}"
-            )));
-        }
-        Ok(())
+        check_positive("gla", "gate_normalizer", gate_normalizer)?;
+        check_positive("gla", "norm_epsilon", self.norm_epsilon)
     }
 
     fn build(&self, device: &Device) -> Gla {

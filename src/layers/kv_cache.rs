@@ -27,7 +27,8 @@ pub struct KvCache {
 const FIRST_CAPACITY: usize = 32;
 
 impl KvCache {
-    /// An empty cache.
+    /// An empty cache of `[batch, n_kv_heads, head_dim]`, for all tokens or the last `window`, at least 1; `options` are
+    /// the device, or `(&device, dtype)`.
     pub fn new(
         [batch, n_kv_heads, head_dim]: [usize; 3],
         window: Option<usize>,
@@ -89,13 +90,7 @@ impl KvCache {
             return None;
         }
         let (keys, values, oldest) = self.columns();
-        let turn = |x: Tensor<4>| {
-            if oldest == 0 {
-                return x;
-            }
-            let newer = x.clone().narrow(2, 0, oldest);
-            Tensor::cat(vec![x.narrow(2, oldest, self.len - oldest), newer], 2)
-        };
+        let turn = |x: Tensor<4>| x.roll_dim(-(oldest as isize), 2);
         Some((turn(keys), turn(values)))
     }
 
@@ -136,8 +131,8 @@ impl MixerState for KvCache {
             mapper.counts("columns", vec![self.len, self.oldest]).try_into().expect("two counts");
         let used = |x: Tensor<4>| if self.len > 0 { x.narrow(2, 0, self.len) } else { x };
         if len > 0 {
-            self.keys = mapper.tensor("keys", used(self.keys));
-            self.values = mapper.tensor("values", used(self.values));
+            self.keys = mapper.growing("keys", used(self.keys), 2);
+            self.values = mapper.growing("values", used(self.values), 2);
         } else {
             self.keys = mapper.reserved(self.keys);
             self.values = mapper.reserved(self.values);

@@ -7,9 +7,9 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::check::check_sizes;
 use super::matrix_state::{MatrixState, matrix_mixer, narrow_linear};
 use super::mixer::{BuildMixer, expect_valid};
+use crate::check::check_sizes;
 use crate::ops::{Implementation, ScalarDecayInputs, Segments, apply_linear, elu_plus_one, scalar_decay};
 use crate::{Error, Result};
 

@@ -5,10 +5,10 @@ use burn::module::Module;
 use burn::nn::{GateController, Linear, Lstm as BurnLstm, LstmConfig as BurnLstmConfig};
 use burn::tensor::{Device, Tensor, TensorData, assert_shape};
 
-use super::check::check_sizes;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use super::state::{MixerState, StateMapper};
 use crate::Result;
+use crate::check::check_sizes;
 use crate::ops::{Implementation, LstmInputs, Segments, WeightLayout, linear, lstm};
 
 /// Configuration of [`Lstm`].
@@ -140,11 +140,6 @@ impl SequenceMixer for Lstm {
         assert_shape!(cell, [batch, d_model]);
         assert_shape!(hidden, [batch, d_model]);
         Segments::aligned(x, segments, |x, segments| self.mix(x, segments, state))
-    }
-
-    fn step(&self, x: Tensor<2>, state: LstmState) -> (Tensor<2>, LstmState) {
-        let (y, state) = self.forward(x.unsqueeze_dim(1), None, Some(state));
-        (y.squeeze_dim(1), state)
     }
 
     fn state_growth(&self) -> StateGrowth {

@@ -5,10 +5,10 @@ use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 
-use super::check::{check_dt, check_sizes};
 use super::conv_state::{ConvState, ConvStateDims, conv_mixer};
 use super::mixer::{BuildMixer, expect_valid};
 use crate::Result;
+use crate::check::{check_d_conv, check_dt, check_sizes};
 use crate::ops::{
     Implementation, Segments, SelectiveScanInputs, apply_linear, apply_linear_in_pieces, causal_conv_silu,
     neg_exp, selective_scan, softplus,
@@ -148,11 +148,11 @@ impl BuildMixer for MambaConfig {
         let sizes = [
             ("d_model", self.d_model),
             ("d_state", self.d_state),
-            ("d_conv - 1", self.d_conv.saturating_sub(1)),
             ("expand", self.expand),
             ("dt_rank", self.dt_rank()),
         ];
         check_sizes("mamba", &sizes)?;
+        check_d_conv("mamba", self.d_conv)?;
         check_dt("mamba", self.dt_min, self.dt_max)
     }
 

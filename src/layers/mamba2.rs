@@ -5,10 +5,10 @@ use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 
-use super::check::{check_dt, check_sizes};
 use super::conv_state::{ConvState, ConvStateDims, conv_mixer};
 use super::mamba::{conv_initializer, dt_bias};
 use super::mixer::{BuildMixer, expect_valid};
+use crate::check::{check_d_conv, check_dt, check_positive, check_sizes};
 use crate::ops::{
     GatedNormOptions, Implementation, ScalarDecayInputs, Segments, apply_linear, apply_linear_in_pieces,
     causal_conv_silu, gated_rms_norm, neg_exp, scalar_decay, softplus,
@@ -60,7 +60,8 @@ pub struct Mamba2Config {
 /// The state is constant: the last `d_conv − 1` inputs of the convolution, and `d_inner × d_state` numbers.
 ///
 /// Parameters start as in `mamba_ssm`: `e^{a_log}` uniform in [1, 16], `d = 1`, `b_dt` such that Δ is log-uniform
-/// in `[dt_min, dt_max]`, the norm at 1, the other weights and the convolution uniform within `± fan_in^(−1/2)`.
+/// in `[dt_min, dt_max]` and at least 1e-4, the norm at 1, the other weights and the convolution uniform within
+/// `± fan_in^(−1/2)`.
 ///
 /// # Source
 ///
@@ -144,14 +145,15 @@ impl BuildMixer for Mamba2Config {
         let sizes = [
             ("d_model", self.d_model),
             ("d_state", self.d_state),
-            ("d_conv - 1", self.d_conv.saturating_sub(1)),
             ("expand", self.expand),
             ("head_dim", self.head_dim),
             ("n_groups", self.n_groups),
             ("chunk_size", self.chunk_size),
         ];
         check_sizes("mamba2", &sizes)?;
+        check_d_conv("mamba2", self.d_conv)?;
         check_dt("mamba2", self.dt_min, self.dt_max)?;
+        check_positive("mamba2", "norm_epsilon", self.norm_epsilon)?;
         let (d_inner, head_dim, n_groups) = (self.d_inner(), self.head_dim, self.n_groups);
         if d_inner % head_dim != 0 {
             let problem = format!("mamba2: head_dim ({head_dim}) must divide expand · d_model ({d_inner})");

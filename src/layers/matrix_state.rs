@@ -62,11 +62,6 @@ macro_rules! matrix_mixer {
                     })
                 }
 
-                fn step(&self, x: Tensor<2>, state: MatrixState) -> (Tensor<2>, MatrixState) {
-                    let (y, state) = self.forward(x.unsqueeze_dim(1), None, Some(state));
-                    (y.squeeze_dim(1), state)
-                }
-
                 fn state_growth(&self) -> StateGrowth {
                     StateGrowth::Constant
                 }

@@ -5,9 +5,9 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, assert_shape};
 
-use super::check::check_sizes;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use crate::Result;
+use crate::check::check_sizes;
 use crate::ops::{
     DiagonalScanInputs, Gates, Implementation, Segments, apply_linear, diagonal_scan, output_dtype,
 };
@@ -129,11 +129,6 @@ impl SequenceMixer for MinGru {
         let state = state.unwrap_or_else(|| self.init_state(batch, &x.device()));
         assert_shape!(state, [batch, self.config.d_inner()]);
         Segments::aligned(x, segments, |x, segments| self.mix(x, segments, state))
-    }
-
-    fn step(&self, x: Tensor<2>, state: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-        let (y, state) = self.forward(x.unsqueeze_dim(1), None, Some(state));
-        (y.squeeze_dim(1), state)
     }
 
     fn state_growth(&self) -> StateGrowth {

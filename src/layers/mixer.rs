@@ -30,12 +30,16 @@ pub trait SequenceMixer: Module + ModuleDisplay + Sync {
         state: Option<Self::State>,
     ) -> (Tensor<3>, Self::State);
 
-    /// `[batch, d_model]` to the same: one token, in the recurrent form.
+    /// `[batch, d_model]` to the same: one token, in the recurrent form. That is [`forward`](Self::forward) of a sequence
+    /// of one, unless this is overridden.
     ///
     /// # Panics
     ///
     /// If `x` and `state` do not agree in batch or width.
-    fn step(&self, x: Tensor<2>, state: Self::State) -> (Tensor<2>, Self::State);
+    fn step(&self, x: Tensor<2>, state: Self::State) -> (Tensor<2>, Self::State) {
+        let (y, state) = self.forward(x.unsqueeze_dim(1), None, Some(state));
+        (y.squeeze_dim(1), state)
+    }
 
     /// How the state grows with the sequence.
     fn state_growth(&self) -> StateGrowth;

@@ -2,7 +2,6 @@
 
 mod attention;
 mod by_steps;
-mod check;
 mod conv_state;
 mod delta_net;
 mod gated_delta_net;

@@ -5,10 +5,10 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::check::check_sizes;
 use super::heads::{gated_heads, to_heads};
 use super::matrix_state::{MatrixState, matrix_mixer, narrow_linear};
 use super::mixer::{BuildMixer, expect_valid};
+use crate::check::{check_part, check_positive, check_sizes};
 use crate::ops::{
     Implementation, Position, Rope, RopePairs, ScalarDecayInputs, Segments, apply_linear, scalar_decay,
 };
@@ -105,7 +105,8 @@ impl BuildMixer for RetentionConfig {
                 "retention: n_heads ({n_heads}) must divide d_model ({d_model})"
             )));
         }
-        Position::Rope(ROPE).check(n_heads, d_model / n_heads)
+        check_positive("retention", "norm_epsilon", self.norm_epsilon)?;
+        check_part("retention", Position::Rope(ROPE).check(n_heads, d_model / n_heads))
     }
 
     fn build(&self, device: &Device) -> Retention {

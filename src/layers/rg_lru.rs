@@ -5,10 +5,10 @@ use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor, assert_shape};
 
-use super::check::check_sizes;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use super::positions::seen_after;
 use super::state::{MixerState, StateMapper};
+use crate::check::{check_d_conv, check_sizes};
 use crate::ops::{
     DiagonalScanInputs, Gates, Implementation, Segments, apply_linear, causal_conv, diagonal_scan, gelu,
     gelu_tanh, softplus,
@@ -156,13 +156,9 @@ impl BuildMixer for RgLruConfig {
 
     fn check(&self) -> Result<()> {
         let (d_rnn, n_heads) = (self.d_rnn(), self.n_heads);
-        let sizes = [
-            ("d_model", self.d_model),
-            ("d_rnn", d_rnn),
-            ("n_heads", n_heads),
-            ("d_conv - 1", self.d_conv.saturating_sub(1)),
-        ];
+        let sizes = [("d_model", self.d_model), ("d_rnn", d_rnn), ("n_heads", n_heads)];
         check_sizes("rg_lru", &sizes)?;
+        check_d_conv("rg_lru", self.d_conv)?;
         if d_rnn % n_heads != 0 {
             return Err(Error::Config(format!("rg_lru: n_heads ({n_heads}) must divide d_rnn ({d_rnn})")));
         }
@@ -244,11 +240,6 @@ impl SequenceMixer for RgLru {
         let state = state.unwrap_or_else(|| self.init_state(batch, &x.device()));
         self.check_state(&state, batch);
         Segments::aligned(x, segments, |x, segments| self.mix(x, segments, state))
-    }
-
-    fn step(&self, x: Tensor<2>, state: RgLruState) -> (Tensor<2>, RgLruState) {
-        let (y, state) = self.forward(x.unsqueeze_dim(1), None, Some(state));
-        (y.squeeze_dim(1), state)
     }
 
     fn state_growth(&self) -> StateGrowth {

@@ -8,8 +8,8 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor, TensorData, assert_shape};
 use serde::{Deserialize, Serialize};
 
-use super::check::{check_dt, check_sizes};
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
+use crate::check::{check_dt, check_sizes};
 use crate::ops::complex::Complex;
 use crate::ops::{
     ComplexScanInputs, Implementation, Segments, apply_linear_in_pieces, complex_scan, gelu, sigmoid,
@@ -228,11 +228,6 @@ impl SequenceMixer for S4d {
         let state = state.unwrap_or_else(|| self.init_state(batch, &x.device()));
         assert_shape!(state, [batch, d_model, self.config.pairs(), 2]);
         Segments::aligned(x, segments, |x, segments| self.mix(x, segments, state))
-    }
-
-    fn step(&self, x: Tensor<2>, state: Tensor<4>) -> (Tensor<2>, Tensor<4>) {
-        let (y, state) = self.forward(x.unsqueeze_dim(1), None, Some(state));
-        (y.squeeze_dim(1), state)
     }
 
     fn state_growth(&self) -> StateGrowth {

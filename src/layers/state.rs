@@ -80,8 +80,15 @@ impl<const D: usize> MixerState for Tensor<D> {
 
 /// Visits and replaces the parts of a [`MixerState`].
 pub trait StateMapper {
-    /// A tensor.
+    /// A tensor, of the same shape whatever has been seen.
     fn tensor<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) -> Tensor<D>;
+
+    /// A tensor that is longer in `axis` the more has been seen: a saved one may differ from a fresh one there, and
+    /// nowhere else.
+    fn growing<const D: usize>(&mut self, name: &str, tensor: Tensor<D>, axis: usize) -> Tensor<D> {
+        let _ = axis;
+        self.tensor(name, tensor)
+    }
 
     /// Room that is reserved but holds nothing yet: it moves with the state and does not count.
     fn reserved<const D: usize>(&mut self, tensor: Tensor<D>) -> Tensor<D> {
@@ -196,10 +203,14 @@ impl Restore<'_> {
         }
         self.tensors.tensor(&name).ok()
     }
-}
 
-impl StateMapper for Restore<'_> {
-    fn tensor<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) -> Tensor<D> {
+    /// The file's tensor of this name, of this one's shape but for `growing`.
+    fn restore<const D: usize>(
+        &mut self,
+        name: &str,
+        tensor: Tensor<D>,
+        growing: Option<usize>,
+    ) -> Tensor<D> {
         let Some(view) = self.view(name) else { return tensor };
         let dtype = match view.dtype() {
             Dtype::F64 => DType::F64,
@@ -207,13 +218,25 @@ impl StateMapper for Restore<'_> {
             Dtype::BF16 => DType::BF16,
             _ => DType::F32,
         };
-        if view.shape().len() != D || view.shape()[0] != tensor.dims()[0] {
+        let fits = view.shape().len() == D
+            && (0..D).all(|axis| Some(axis) == growing || view.shape()[axis] == tensor.dims()[axis]);
+        if !fits {
             let (found, expected) = (view.shape().to_vec(), tensor.dims());
             self.problem.get_or_insert(format!("{name} has shape {found:?}, expected {expected:?}"));
             return tensor;
         }
         let data = TensorData::from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), dtype);
         Tensor::from_data(data, (&tensor.device(), dtype))
+    }
+}
+
+impl StateMapper for Restore<'_> {
+    fn tensor<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) -> Tensor<D> {
+        self.restore(name, tensor, None)
+    }
+
+    fn growing<const D: usize>(&mut self, name: &str, tensor: Tensor<D>, axis: usize) -> Tensor<D> {
+        self.restore(name, tensor, Some(axis))
     }
 
     fn counts(&mut self, name: &str, counts: Vec<usize>) -> Vec<usize> {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::block::{Block, BlockConfig};
 use super::norm::{Norm, NormConfig};
+use crate::check::check_positive;
 use crate::layers::{
     BuildMixer, Mixer, MixerConfig, MixerState, SequenceMixer, StateGrowth, StateMapper, map_each,
 };
@@ -106,11 +107,7 @@ impl<C: BuildMixer> BackboneConfig<C> {
         if self.layers.is_empty() {
             return Err(Error::Config("backbone: at least one layer is needed".into()));
         }
-        if !(self.norm_epsilon > 0.0 && self.norm_epsilon.is_finite()) {
-            let problem =
-                format!("backbone: norm_epsilon must be positive and finite, got {}", self.norm_epsilon);
-            return Err(Error::Config(problem));
-        }
+        check_positive("backbone", "norm_epsilon", self.norm_epsilon)?;
         for (index, layer) in self.layers.iter().enumerate() {
             match layer {
                 LayerConfig::Block(block) => {

@@ -6,8 +6,9 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::Result;
+use crate::check::check_sizes;
 use crate::ops::{apply_linear, gelu, gelu_tanh, silu};
-use crate::{Error, Result};
 
 /// The kind of feed-forward; in the hybrid notation `mlp`, `mlp(d_hidden=512)`, `relu_mlp`, `swiglu`, `geglu`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,10 +81,7 @@ impl FeedForwardConfig {
 
     pub(crate) fn check(&self) -> Result<()> {
         let (Self::Mlp(width) | Self::ReluMlp(width) | Self::Swiglu(width) | Self::Geglu(width)) = self;
-        match width.d_hidden {
-            Some(0) => Err(Error::Config("feed-forward: d_hidden must be at least 1, got 0".into())),
-            _ => Ok(()),
-        }
+        check_sizes("feed-forward", &[("d_hidden", width.d_hidden.unwrap_or(1))])
     }
 
     /// Builds the layer.

@@ -6,6 +6,7 @@ use burn::tensor::{Device, Int, Tensor, assert_shape};
 use serde::{Deserialize, Serialize};
 
 use super::backbone::{Backbone, BackboneConfig, BackboneState};
+use crate::check::check_positive;
 use crate::kernels::among_workers;
 use crate::layers::{BuildMixer, Mixer, MixerConfig, MixerState, SequenceMixer};
 use crate::ops::{Implementation, Segments, WeightLayout, apply_linear, linear};
@@ -99,14 +100,8 @@ impl<C: BuildMixer> LanguageModelConfig<C> {
             let problem = format!("vocab_size ({vocab_size}) and d_model ({d_model}) must be at least 1");
             return Err(Error::Config(format!("language model: {problem}")));
         }
-        for (name, value) in
-            [("embedding_scale", Some(self.embedding_scale)), ("logits_soft_cap", self.logits_soft_cap)]
-        {
-            if let Some(value) = value.filter(|value| !(*value > 0.0 && value.is_finite())) {
-                let problem = format!("language model: {name} must be positive and finite, got {value}");
-                return Err(Error::Config(problem));
-            }
-        }
+        check_positive("language model", "embedding_scale", self.embedding_scale)?;
+        check_positive("language model", "logits_soft_cap", self.logits_soft_cap.unwrap_or(1.0))?;
         self.backbone.check()
     }
 
@@ -121,7 +116,9 @@ impl<C: BuildMixer> LanguageModelConfig<C> {
         model
     }
 
-    /// The number of parameters of such a model, without drawing them.
+    /// The number of parameters of such a model.
+    ///
+    /// Some of them are drawn for it: `device.seed` comes after, if it is to decide those of [`init`](Self::init).
     ///
     /// # Panics
     ///

@@ -72,6 +72,25 @@ impl AttentionInputs {
         }
     }
 
+    /// Whether a single query sees all keys of its document, each as it sees any other: their order does not matter.
+    fn sees_all(&self, options: &AttentionOptions) -> bool {
+        let [_, _, seq, _] = self.q.dims();
+        let [_, _, keys, _] = self.k.dims();
+        seq == 1 && options.window.is_none_or(|window| window >= keys) && options.bias == HeadBias::None
+    }
+
+    /// The same with the oldest key in column 0.
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    fn in_order(self) -> Self {
+        if self.oldest == 0 {
+            return self;
+        }
+        let back = -(self.oldest as isize);
+        let turn = |x: Tensor<4>| x.roll_dim(back, 2);
+        let documents = self.documents.map(|(queries, keys)| (queries, keys.roll_dim(back, 1)));
+        Self { q: self.q, k: turn(self.k), v: turn(self.v), oldest: 0, documents }
+    }
+
     /// The distance from key column to query, for every pair: negative where the key is in the future.
     fn distances(&self) -> Vec<i32> {
         let [_, _, seq, _] = self.q.dims();
@@ -105,14 +124,17 @@ impl AttentionInputs {
 ///
 /// arXiv 1706.03762, equation 1; grouped queries: arXiv 2305.13245.
 pub fn attention(
-    inputs: AttentionInputs,
+    mut inputs: AttentionInputs,
     options: &AttentionOptions,
     implementation: Implementation,
 ) -> Tensor<4> {
     inputs.check();
+    if inputs.sees_all(options) {
+        inputs.oldest = 0;
+    }
     #[cfg(any(feature = "flex", feature = "ndarray"))]
-    if implementation.is_fused(&inputs.q) && inputs.oldest == 0 {
-        return fused(inputs, options);
+    if implementation.is_fused(&inputs.q) {
+        return fused(inputs.in_order(), options);
     }
     let _ = implementation;
     portable(inputs, options)
@@ -159,16 +181,22 @@ fn portable(inputs: AttentionInputs, options: &AttentionOptions) -> Tensor<4> {
     }
     // A finite stand-in for −∞: a row without keys must not become NaN.
     let least: f32 = scores.dtype().finfo().map_or(-1e4, |info| (info.min / 2.0).max(-1e30) as f32);
-    let mut weights = softmax(scores.mask_fill(hidden.clone(), least.elem::<f32>()), 3);
-    if inputs.documents.is_some() {
+    if let Some(hidden) = &hidden {
+        scores = scores.mask_fill(hidden.clone(), least.elem::<f32>());
+    }
+    let mut weights = softmax(scores, 3);
+    if let Some(hidden) = hidden.filter(|_| inputs.documents.is_some()) {
         weights = weights.mask_fill(hidden, 0.0);
     }
     let weights = weights.reshape([batch, n_kv_heads, group * seq, keys]);
     weights.matmul(inputs.v).reshape([batch, n_heads, seq, value_dim])
 }
 
-/// `[batch or 1, n_heads or 1, seq, keys]`, true where a query does not see a key.
-fn hidden(inputs: &AttentionInputs, options: &AttentionOptions) -> Tensor<4, Bool> {
+/// `[batch or 1, n_heads or 1, seq, keys]`, true where a query does not see a key; `None`: it sees all.
+fn hidden(inputs: &AttentionInputs, options: &AttentionOptions) -> Option<Tensor<4, Bool>> {
+    if inputs.sees_all(options) && inputs.documents.is_none() {
+        return None;
+    }
     let [_, n_heads, seq, _] = inputs.q.dims();
     let [_, _, keys, _] = inputs.k.dims();
     let device = inputs.q.device();
@@ -188,14 +216,14 @@ fn hidden(inputs: &AttentionInputs, options: &AttentionOptions) -> Tensor<4, Boo
         .collect();
     let hidden =
         Tensor::<4, Bool>::from_data(TensorData::new(hidden, [1, windows.len(), seq, keys]), &device);
-    match &inputs.documents {
+    Some(match &inputs.documents {
         None => hidden,
         Some((queries, keys)) => {
             let queries = queries.clone().unsqueeze_dims::<4>(&[1, 3]);
             let others = queries.not_equal(keys.clone().unsqueeze_dims::<4>(&[1, 2]));
             hidden.bool_or(others)
         }
-    }
+    })
 }
 
 /// `[1, n_heads, seq, keys]`, what ALiBi adds.

@@ -97,7 +97,7 @@ impl HardAlibi {
 #[derive(Serialize, Deserialize)]
 #[serde(
     untagged,
-    expecting = "expected rope, rope(base=…, fraction=…, pairs=…), nope, alibi, hard_alibi or hard_alibi(windows=[…])"
+    expecting = "expected rope, rope(base=…, fraction=…, pairs=…, scaling=…), nope, alibi, hard_alibi or hard_alibi(windows=[…])"
 )]
 enum PositionNotation {
     Name(PositionName),
@@ -160,8 +160,9 @@ impl Position {
                         rope.fraction
                     )));
                 }
-                if rope.base.is_nan() || rope.base <= 1.0 {
-                    return Err(Error::Config(format!("rope: base must exceed 1, got {}", rope.base)));
+                if !(rope.base > 1.0 && rope.base.is_finite()) {
+                    let problem = format!("rope: base must exceed 1 and be finite, got {}", rope.base);
+                    return Err(Error::Config(problem));
                 }
                 rope.scaling.as_ref().map_or(Ok(()), RopeScaling::check)?;
                 if turned == 0 || turned % 2 != 0 {
@@ -273,7 +274,7 @@ impl Rope {
     }
 }
 
-/// The slopes of ALiBi, one a head.
+/// The slopes of ALiBi, `2^(−8h / n_heads)` for the heads h = 1 … `n_heads` (arXiv 2108.12409, section 3).
 pub fn alibi_slopes(n_heads: usize) -> Vec<f64> {
     (1..=n_heads).map(|head| (-8.0 * head as f64 / n_heads as f64).exp2()).collect()
 }

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::check::check_positive;
 
 /// How the frequencies of [`Rope`](super::Rope) change so that a model reads further.
 ///
@@ -81,12 +82,7 @@ impl RopeScaling {
                 ("original_max_position_embeddings", *original_max_position_embeddings as f64),
             ],
         };
-        match positive.iter().find(|(_, value)| !(*value > 0.0 && value.is_finite())) {
-            Some((name, value)) => {
-                Err(Error::Config(format!("rope: scaling: {name} must be positive and finite, got {value}")))
-            }
-            None => Ok(()),
-        }
+        positive.iter().try_for_each(|(name, value)| check_positive("rope: scaling", name, *value))
     }
 
     /// `frequencies` of the pairs of `turned` dimensions over this base, changed.

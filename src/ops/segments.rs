@@ -40,6 +40,10 @@ impl Row {
 
 impl Segments {
     /// One row of documents, end to end.
+    ///
+    /// # Panics
+    ///
+    /// If there is no document, or one is empty.
     pub fn from_lengths(lengths: &[usize]) -> Self {
         Self::packed(&[lengths.to_vec()])
     }

@@ -27,14 +27,14 @@ pub enum Packing {
     Segments,
 }
 
-/// A training row: examples end to end, exactly `context_len` tokens.
+/// A row of tokens: examples end to end in training, one and its padding in evaluation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// `[context_len]` token ids.
     pub tokens: Vec<u32>,
     /// The targets of the examples that are whole, in order of position in the row.
     pub targets: Vec<Target>,
-    /// The lengths of the row's documents, in order; they sum to `context_len`.
+    /// The lengths of the row's documents, in order; what they leave of the tokens is padding.
     pub lengths: Vec<usize>,
     /// Examples that are whole, and so have targets.
     pub examples: usize,

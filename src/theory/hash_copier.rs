@@ -28,8 +28,8 @@ use crate::{Error, Result};
 /// 3. Attention of one head without positions compares the last n codes with those before every earlier token, and takes
 ///    that token: score `β ⟨z^Q, z^K⟩`. The head says the letter of that code, or `.` where it is a marker.
 ///
-/// An uniform string has a repeated n-gram with a chance below `L² D⁻ⁿ` ([`repeat_bound`]); then the copier may take the
-/// wrong one.
+/// A uniform string has a repeated n-gram with a chance below `L² D⁻ⁿ` ([`repeat_bound`]); in such a string the copier may
+/// go on after the wrong occurrence.
 ///
 /// ```
 /// use burn::tensor::Device;
@@ -65,6 +65,10 @@ pub fn repeat_bound(length: usize, alphabet: usize, n: usize) -> f64 {
 }
 
 /// Whether an n-gram of `letters` occurs twice: of other strings a [`HashCopier`] copies every one.
+///
+/// # Panics
+///
+/// If `n` is 0.
 pub fn repeats(letters: &[u32], n: usize) -> bool {
     let mut keys: Vec<&[u32]> = letters.windows(n).collect();
     keys.sort_unstable();

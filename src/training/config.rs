@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use burn::config::Config;
 
+use crate::check::check_positive;
 use crate::tasks::Packing;
 use crate::{Error, Result};
 
@@ -74,10 +75,8 @@ impl TrainingConfig {
         if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
             return Err(Error::Config(format!("training: {name} must be at least 1, got 0")));
         }
-        let positive = [("learning_rate", self.learning_rate), ("clip_norm", self.clip_norm)];
-        if let Some((name, value)) = positive.iter().find(|(_, value)| !(value.is_finite() && *value > 0.0)) {
-            return Err(Error::Config(format!("training: {name} must be positive and finite, got {value}")));
-        }
+        check_positive("training", "learning_rate", self.learning_rate)?;
+        check_positive("training", "clip_norm", self.clip_norm)?;
         if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
             let found = self.weight_decay;
             return Err(Error::Config(format!("training: weight_decay must not be negative, got {found}")));

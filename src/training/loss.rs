@@ -7,7 +7,7 @@ use crate::layers::SequenceMixer;
 use crate::models::LanguageModel;
 use crate::tasks::Batch;
 
-/// The mean cross entropy at the targets of `batch`, and the token the model would say at each of them.
+/// The mean cross entropy at the targets of `batch`, `[1]`, in nats, and the token the model would say at each of them.
 ///
 /// Hidden vectors that no target asks for never reach the head.
 ///

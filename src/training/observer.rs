@@ -33,7 +33,7 @@ pub struct CurvePoint {
     pub step: usize,
     /// Examples seen.
     pub examples: usize,
-    /// Loss of that step.
+    /// Mean cross entropy of that step's answers, in nats.
     pub loss: f64,
     /// The part of fresh strings said without a mistake.
     pub string_accuracy: f64,

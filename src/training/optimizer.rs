@@ -6,8 +6,8 @@ use burn::tensor::Tensor;
 
 use super::adamw::AdamW;
 
-/// [`AdamW`] for `model`, which decays its matrices: not its vectors (norms, biases, skips), and not the rates of its state
-/// spaces.
+/// [`AdamW`] for `model`, which decays its matrices: not its vectors (parameters of one axis: norms, biases, skips), and not
+/// the rates of its state spaces, which are the parameters called `a_log` or `a_imag`; name those of your own mixer so.
 ///
 /// Parameters are known by their places, so that the optimiser holds for another model of the same form, and for one that
 /// is loaded later.

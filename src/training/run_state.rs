@@ -120,9 +120,7 @@ impl RunFolder {
         let Ok(entries) = std::fs::read_dir(&self.path) else { return };
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let ours =
-                (name.starts_with("model-") || name.starts_with("optimizer-")) && name.ends_with(".bpk");
-            if ours && !current.contains(&name.as_str()) {
+            if is_of_a_step(&name) && !current.contains(&name.as_str()) {
                 let _ = std::fs::remove_file(entry.path());
             }
         }
@@ -166,6 +164,14 @@ impl RunFolder {
             .map_err(|problem| Error::file(&optimizer_path, problem))?;
         Ok((model, optimizer, Some(run.progress)))
     }
+}
+
+/// Whether a file's name is one that [`RunFolder::save`] gives.
+fn is_of_a_step(name: &str) -> bool {
+    ["model-", "optimizer-"]
+        .iter()
+        .find_map(|kind| name.strip_prefix(kind)?.strip_suffix(".bpk"))
+        .is_some_and(|step| step.parse::<usize>().is_ok())
 }
 
 /// Whether two answers are the same, on whatever device each was said.

@@ -158,12 +158,29 @@ fn are_written_back() {
         let again = checkpoint::load(folder.path(), &Device::default()).expect("what was just written");
         assert_eq!(again.config, published.config, "{name}");
         assert_eq!(again.family(), published.family(), "{name}");
+        assert_eq!(again.stop_tokens, published.stop_tokens, "{name}");
         let tokens = tensor::<2>(&expected(name)["tokens"]).int();
         let logits = |of: &Checkpoint| of.model.forward(tokens.clone(), None, None).0.into_data();
         if name != "recurrent_gemma" {
             logits(&again).assert_eq(&logits(&published), true);
         }
     }
+}
+
+#[test]
+fn stop_tokens_are_written_back() {
+    let copy = Copy::of("llama");
+    copy.write("generation_config.json", r#"{"eos_token_id": [2, 7], "temperature": 0.5}"#);
+    let mut published = checkpoint::load(copy.path(), &Device::default()).expect("a committed model");
+    assert_eq!(published.stop_tokens, [2, 7]);
+    for tokens in [vec![2, 7], vec![5], vec![]] {
+        published.stop_tokens = tokens.clone();
+        published.save(copy.path()).expect("a folder to write to");
+        let again = checkpoint::load(copy.path(), &Device::default()).expect("what was just written");
+        assert_eq!(again.stop_tokens, tokens);
+    }
+    let generation = String::from_utf8(copy.bytes("generation_config.json")).expect("JSON");
+    assert!(generation.contains("\"temperature\": 0.5"), "{generation}");
 }
 
 fn furthest(a: &[u8], b: &[u8]) -> f32 {

@@ -89,16 +89,26 @@ fn a_query_without_keys_gets_nothing() {
 
 #[test]
 fn a_ring_is_read_in_order_of_age() {
-    let mut in_order = inputs([1, 2, 1, 1, 6, 4], DType::F32);
-    let options = AttentionOptions { bias: HeadBias::Slopes(alibi_slopes(2)), ..AttentionOptions::default() };
-    let expected = attention_reference(in_order.clone(), &options);
-    // The two oldest keys lie at the end.
-    let turn = |x: Tensor<4>| Tensor::cat(vec![x.clone().narrow(2, 2, 5), x.narrow(2, 0, 2)], 2);
-    (in_order.k, in_order.v, in_order.oldest) = (turn(in_order.k), turn(in_order.v), 5);
-    let read = |x: Tensor<4>| x.into_data().iter::<f32>().collect::<Vec<_>>();
-    let actual = read(attention(in_order, &options, Implementation::Auto));
-    for (e, a) in read(expected).iter().zip(&actual) {
-        assert!((e - a).abs() < 1e-5, "{e} {a}");
+    let biases = [HeadBias::None, HeadBias::Slopes(alibi_slopes(2)), HeadBias::Windows(vec![3])];
+    let documents = [None, Some((ids(vec![vec![0]]), ids(vec![vec![-1, -1, -1, 0, 0, 0, 0]])))];
+    for case in 0..12 {
+        let (bias, documents) = (biases[case % 3].clone(), documents[case / 3 % 2].clone());
+        let window = [None, Some(4)][case / 6];
+        let mut inputs = inputs([1, 2, 1, 1, 6, 4], DType::F32);
+        inputs.documents = documents;
+        let options = AttentionOptions { bias, window, ..AttentionOptions::default() };
+        let expected = attention_reference(inputs.clone(), &options);
+        // The two oldest keys lie at the end.
+        let turn = |x: Tensor<4>| Tensor::cat(vec![x.clone().narrow(2, 2, 5), x.narrow(2, 0, 2)], 2);
+        (inputs.k, inputs.v, inputs.oldest) = (turn(inputs.k), turn(inputs.v), 5);
+        inputs.documents = inputs.documents.map(|(queries, keys)| (queries, keys.roll_dim(-2, 1)));
+        for implementation in [Implementation::Auto, Implementation::Portable] {
+            let read = |x: Tensor<4>| x.into_data().iter::<f32>().collect::<Vec<_>>();
+            let actual = read(attention(inputs.clone(), &options, implementation));
+            for (e, a) in read(expected.clone()).iter().zip(&actual) {
+                assert!((e - a).abs() < 1e-5, "{options:?} {implementation:?}: {e} {a}");
+            }
+        }
     }
 }
 

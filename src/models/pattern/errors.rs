@@ -38,7 +38,7 @@ fn errors_point_at_the_character() {
         ("attention(bias=1)", "16: attention: bias: invalid type: integer `1`, expected a boolean"),
         (
             "attention(position=ropy)",
-            "20: attention: position: expected rope, rope(base=…, fraction=…, pairs=…), \
+            "20: attention: position: expected rope, rope(base=…, fraction=…, pairs=…, scaling=…), \
             nope, alibi, hard_alibi or hard_alibi(windows=[…])",
         ),
         ("attention(window=1.2.3)", "18: \"1.2.3\" is not a number"),
