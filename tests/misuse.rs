@@ -213,3 +213,41 @@ fn saved_states_of_another_model() {
     std::fs::write(&path, b"no state").unwrap();
     assert!(model().init_state(1, &device).load(&path).is_err());
 }
+
+#[test]
+fn saved_states_that_are_damaged() {
+    use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+    let device = Device::default();
+    let attention =
+        MixerConfig::from(AttentionConfig::new(8).with_n_heads(2).with_window(Some(4))).build(&device);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let (_, state) = attention.forward(Tensor::ones([1, 9, 8], &device), None, None);
+    state.save(&path).unwrap();
+    let saved = std::fs::read(&path).unwrap();
+    let file = SafeTensors::deserialize(&saved).unwrap();
+    let load = |name: &str, dtype: Dtype, shape: &[usize], bytes: &[u8]| {
+        let views = file.iter().map(|(key, view)| {
+            let changed = || TensorView::new(dtype, shape.to_vec(), bytes).unwrap();
+            (key.to_string(), if key.ends_with(name) { changed() } else { view })
+        });
+        std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+        attention.init_state(1, &device).load(&path).map(drop).map_err(|error| error.to_string())
+    };
+    let counts = |counts: &[u64]| counts.iter().flat_map(|count| count.to_le_bytes()).collect::<Vec<u8>>();
+    assert_eq!(load("columns", Dtype::U64, &[2], &counts(&[4, 0])), Ok(()));
+    for columns in [[5, 0], [3, 1], [4, 4], [0, 1]] {
+        let found = load("columns", Dtype::U64, &[2], &counts(&columns)).unwrap_err();
+        assert!(found.contains("do not fit together"), "{columns:?}: {found}");
+    }
+    let found = load("seen", Dtype::U64, &[1], &counts(&[u64::MAX])).unwrap_err();
+    assert!(found.contains("seen counts 18446744073709551615, more than"), "{found}");
+    let found = load("seen", Dtype::F64, &[1], &[0; 8]).unwrap_err();
+    assert!(found.contains("seen holds F64, expected U64"), "{found}");
+    for (dtype, width) in [(Dtype::U8, 1), (Dtype::I32, 4), (Dtype::F64, 8)] {
+        let found = load("keys", dtype, &[1, 2, 4, 4], &vec![0; 32 * width]).unwrap_err();
+        assert!(found.contains(&format!("keys holds {dtype:?}, expected F32")), "{found}");
+    }
+    let found = load("values", Dtype::F32, &[1, 2, 3, 4], &[0; 96]).unwrap_err();
+    assert!(found.contains("do not fit together"), "{found}");
+}

@@ -71,6 +71,16 @@ impl KvCache {
         &self.seen
     }
 
+    /// Whether the columns are there; not where a file was damaged.
+    fn fits_together(&self) -> bool {
+        let columns = |x: &Tensor<4>| x.dims()[2];
+        let (room, len) = (columns(&self.keys), self.len);
+        columns(&self.values) == room
+            && len <= room
+            && self.oldest < len.max(1)
+            && self.window.is_none_or(|window| len <= window && (self.oldest == 0 || len == window))
+    }
+
     /// Panics unless this is a cache for such heads.
     pub(crate) fn check(&self, [batch, n_kv_heads, head_dim]: [usize; 3], window: Option<usize>) {
         let keys = &self.keys;
@@ -138,6 +148,9 @@ impl MixerState for KvCache {
             self.values = mapper.reserved(self.values);
         }
         (self.len, self.oldest) = (len, oldest);
+        if !self.fits_together() {
+            mapper.reject("keys, values and columns of the cache do not fit together");
+        }
         self
     }
 }

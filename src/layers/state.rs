@@ -101,6 +101,11 @@ pub trait StateMapper {
         counts
     }
 
+    /// What came back does not fit together: a [`load`](MixerState::load) fails with this.
+    fn reject(&mut self, problem: &str) {
+        let _ = problem;
+    }
+
     /// What follows, up to [`exit`](Self::exit), belongs to the part of this name.
     fn enter(&mut self, name: &str) {
         let _ = name;
@@ -144,6 +149,15 @@ impl StateMapper for Detach {
     }
 }
 
+fn dtype_in_file(dtype: DType) -> Dtype {
+    match dtype {
+        DType::F64 => Dtype::F64,
+        DType::F16 => Dtype::F16,
+        DType::BF16 => Dtype::BF16,
+        _ => Dtype::F32,
+    }
+}
+
 /// What a safetensors file says of a tensor.
 type Entry = (Dtype, Vec<usize>, Vec<u8>);
 
@@ -162,13 +176,7 @@ impl Collect {
 impl StateMapper for Collect {
     fn tensor<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) -> Tensor<D> {
         let data = tensor.to_data();
-        let dtype = match data.dtype() {
-            DType::F64 => Dtype::F64,
-            DType::F16 => Dtype::F16,
-            DType::BF16 => Dtype::BF16,
-            _ => Dtype::F32,
-        };
-        self.insert(name, dtype, tensor.dims().to_vec(), data.as_bytes().to_vec());
+        self.insert(name, dtype_in_file(data.dtype()), tensor.dims().to_vec(), data.as_bytes().to_vec());
         tensor
     }
 
@@ -186,6 +194,9 @@ impl StateMapper for Collect {
         self.scope.pop();
     }
 }
+
+/// No text has more tokens.
+const LARGEST_COUNT: usize = 1 << 48;
 
 struct Restore<'a> {
     tensors: SafeTensors<'a>,
@@ -212,12 +223,12 @@ impl Restore<'_> {
         growing: Option<usize>,
     ) -> Tensor<D> {
         let Some(view) = self.view(name) else { return tensor };
-        let dtype = match view.dtype() {
-            Dtype::F64 => DType::F64,
-            Dtype::F16 => DType::F16,
-            Dtype::BF16 => DType::BF16,
-            _ => DType::F32,
-        };
+        let dtype = tensor.dtype();
+        if view.dtype() != dtype_in_file(dtype) {
+            let found = view.dtype();
+            self.problem.get_or_insert(format!("{name} holds {found:?}, expected {dtype:?}"));
+            return tensor;
+        }
         let fits = view.shape().len() == D
             && (0..D).all(|axis| Some(axis) == growing || view.shape()[axis] == tensor.dims()[axis]);
         if !fits {
@@ -241,20 +252,27 @@ impl StateMapper for Restore<'_> {
 
     fn counts(&mut self, name: &str, counts: Vec<usize>) -> Vec<usize> {
         let Some(view) = self.view(name) else { return counts };
+        let view_dtype = view.dtype();
         let found: Vec<usize> = view
             .data()
             .chunks_exact(8)
             .map(|bytes| u64::from_le_bytes(bytes.try_into().expect("chunks of eight")) as usize)
             .collect();
-        if found.len() != counts.len() {
-            self.problem.get_or_insert(format!(
-                "{name} counts {} rows, expected {}",
-                found.len(),
-                counts.len()
-            ));
-            return counts;
-        }
-        found
+        let problem = if view_dtype != Dtype::U64 {
+            format!("{name} holds {view_dtype:?}, expected {:?}", Dtype::U64)
+        } else if found.len() != counts.len() {
+            format!("{name} has {} counters, expected {}", found.len(), counts.len())
+        } else if let Some(count) = found.iter().find(|count| **count > LARGEST_COUNT) {
+            format!("{name} counts {count}, more than {LARGEST_COUNT}")
+        } else {
+            return found;
+        };
+        self.reject(&problem);
+        counts
+    }
+
+    fn reject(&mut self, problem: &str) {
+        self.problem.get_or_insert(problem.into());
     }
 
     fn enter(&mut self, name: &str) {

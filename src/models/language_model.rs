@@ -199,7 +199,7 @@ impl<M: SequenceMixer> LanguageModel<M> {
         segments: Option<&Segments>,
         state: Option<ModelState<M>>,
     ) -> (Tensor<3>, ModelState<M>) {
-        self.backbone.forward(self.embed(tokens), segments, state)
+        among_workers(&self.device(), || self.backbone.forward(self.embed(tokens), segments, state))
     }
 
     /// `tokens [batch, seq]` to the vectors that the first layer reads, `[batch, seq, d_model]`.

@@ -43,13 +43,13 @@ impl ChunkDecays {
         }
         if let Some(log_decay) = log_decay {
             let log_decay = log_decay.clone().narrow(2, start, len).clamp_min(LEAST_LOG_DECAY);
-            let sums = cumulative(log_decay).unsqueeze_dim::<4>(3);
-            let between = sums.clone() - sums.clone().swap_dims(2, 3);
+            let sums = cumulative(log_decay.clone()).unsqueeze_dim::<4>(3);
+            let between = between(log_decay);
+            let to_end = between.clone().narrow(2, len - 1, 1).swap_dims(2, 3);
             decays.within = Some(between.mask_fill(decays.apart.clone(), f32::NEG_INFINITY).exp());
-            let all = sums.clone().narrow(2, len - 1, 1);
-            decays.to_end = Some((all.clone() - sums.clone()).exp());
+            decays.to_end = Some(to_end.exp());
+            decays.through = Some(sums.clone().narrow(2, len - 1, 1).exp());
             decays.from_state = Some(sums.exp());
-            decays.through = Some(all.exp());
         }
         if let Some((before, ids)) = ids {
             let dtype = like.dtype();
@@ -83,6 +83,15 @@ fn times(factor: &mut Option<Tensor<4>>, by: Tensor<4>) {
         Some(factor) => factor * by,
         None => by,
     });
+}
+
+/// `x [.., len]` summed after token `j` up to token `i`, `[.., len, len]`: added up on their own, since the difference of
+/// two sums would drown what is small between them.
+fn between(x: Tensor<3>) -> Tensor<4> {
+    let [_, _, len] = x.dims();
+    let ones = Tensor::<2>::ones([len, len], (&x.device(), x.dtype()));
+    let up_to = x.unsqueeze_dim::<4>(2) * ones.clone().tril(0).unsqueeze();
+    up_to.matmul(ones.tril(-1).unsqueeze())
 }
 
 /// Inclusive sums over the last axis, as a product with a triangle: a `cumsum` reads quadratically on GPUs.

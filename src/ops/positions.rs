@@ -243,13 +243,22 @@ impl Rope {
             scaling.apply(&mut frequencies, self.base);
             length = scaling.length();
         }
-        let at = |&position: &usize| {
+        let at = |position: usize| {
             frequencies.iter().map(move |frequency| {
                 let (sin, cos) = (position as f64 * frequency).sin_cos();
                 (length * cos, length * sin)
             })
         };
-        positions.iter().flat_map(at).collect()
+        let (Some(&first), Some(&last)) = (positions.iter().min(), positions.iter().max()) else {
+            return Vec::new();
+        };
+        if last - first >= positions.len() {
+            return positions.iter().copied().flat_map(at).collect();
+        }
+        // Rows, and documents within one, share most positions.
+        let known: Vec<(f64, f64)> = (first..=last).flat_map(at).collect();
+        let pairs = frequencies.len();
+        positions.iter().flat_map(|position| &known[(position - first) * pairs..][..pairs]).copied().collect()
     }
 
     fn pair(&self, pair: usize, turned: usize) -> [usize; 2] {

@@ -3,6 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::outcome::{Outcome, Outputs, read};
+use super::slopes::slopes;
 use super::subject::Subject;
 use super::trial::Trial;
 use crate::layers::{MixerState, StateMapper};
@@ -19,6 +20,7 @@ pub(super) fn gradients<S: Subject>(trial: &mut Trial<S>) {
         trial.assert(values.iter().any(|value| *value != 0.0), || format!("the {name} is 0"));
         trial.assert(values.iter().all(|value| value.is_finite()), || format!("the {name} is not finite"));
     }
+    slopes(trial);
 }
 
 pub(super) fn extremes<S: Subject>(trial: &mut Trial<S>) {

@@ -29,6 +29,7 @@ mod outcome;
 mod random;
 mod saving;
 mod segments;
+mod slopes;
 mod splitting;
 mod subject;
 mod tolerance;
@@ -66,7 +67,8 @@ pub enum Law {
     /// Parameters saved, loaded and moved, and a configuration that went through JSON, give the same outputs
     /// bit for bit.
     Saving,
-    /// Every parameter gets a gradient that is not zero.
+    /// Every parameter gets a gradient that is not zero, and gradients are slopes: along random directions, finite
+    /// differences of the outputs say the same within a tenth of their norm.
     Gradients,
     /// Nothing becomes NaN or infinite on extreme inputs, forward or backward.
     Extremes,

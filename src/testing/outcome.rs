@@ -20,6 +20,24 @@ impl Outputs {
         self.0.into_iter().map(|(_, output)| read(output)).collect()
     }
 
+    /// A fixed random functional of the outputs, `[1]`.
+    fn functional(&self) -> Tensor<1> {
+        let cotangent = |(index, (_, output)): (usize, &(String, Tensor<3>))| {
+            (output.clone() * cotangent(index, output)).sum()
+        };
+        let terms = self.0.iter().enumerate().map(cotangent);
+        terms.reduce(|sum, term| sum + term).expect("at least one output")
+    }
+
+    /// The same, added up in f64.
+    pub(super) fn value(self) -> f64 {
+        let dot = |(index, (_, output)): (usize, (String, Tensor<3>))| {
+            let cotangent = read(cotangent(index, &output));
+            read(output).iter().zip(cotangent).map(|(y, c)| f64::from(*y) * f64::from(c)).sum::<f64>()
+        };
+        self.0.into_iter().enumerate().map(dot).sum()
+    }
+
     /// Adds one row of every output of `others`.
     pub(super) fn extend(&mut self, prefix: &str, others: &Self, row: usize) {
         for (name, output) in &others.0 {
@@ -28,7 +46,11 @@ impl Outputs {
     }
 }
 
-/// The values of outputs, and the gradients of a fixed random functional of them.
+fn cotangent(index: usize, output: &Tensor<3>) -> Tensor<3> {
+    Random::new(index as u64).tensor(output.dims(), 1.0, &output.device())
+}
+
+/// The values of outputs, and the gradients of their functional.
 pub(super) struct Outcome {
     pub(super) outputs: Vec<(String, Vec<f32>)>,
     pub(super) gradients: Vec<(String, Vec<f32>)>,
@@ -44,12 +66,7 @@ impl Outcome {
     /// Values and the gradients of `inputs` and of the parameters of `module`; an input without a gradient
     /// counts as one of gradient 0.
     pub(super) fn new<M: Module>(module: &M, inputs: &[(&str, &Tensor<3>)], outputs: Outputs) -> Self {
-        let cotangent = |(index, (_, output)): (usize, &(String, Tensor<3>))| {
-            let cotangent = Random::new(index as u64).tensor(output.dims(), 1.0, &output.device());
-            (output.clone() * cotangent).sum()
-        };
-        let loss = outputs.0.iter().enumerate().map(cotangent).reduce(|sum, term| sum + term);
-        let gradients = loss.expect("at least one output").backward();
+        let gradients = outputs.functional().backward();
         let mut found: Vec<(String, Vec<f32>)> = Vec::new();
         for (name, input) in inputs {
             let gradient = input.grad(&gradients).map(read);
@@ -100,6 +117,9 @@ struct Parameters<'a> {
 
 impl ModuleVisitor for Parameters<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !param.is_require_grad() {
+            return;
+        }
         let values = param.val();
         let zeros = || vec![0.0; values.shape().num_elements()];
         let gradient = values.grad(self.gradients).map(read).unwrap_or_else(zeros);

@@ -55,6 +55,10 @@ struct Perturb(Random);
 
 impl ModuleMapper for Perturb {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        // What is frozen stands for what it is.
+        if !param.is_require_grad() {
+            return param;
+        }
         param.map(|values| {
             let noise = self.0.tensor(values.dims(), 0.5, &values.device()).cast(values.dtype());
             (values.detach() + noise).detach().require_grad()

@@ -32,6 +32,8 @@ enum Fault {
     Overflows,
     /// The state's history is cut off.
     CutsGradients,
+    /// Half of the gradient is lost.
+    HalvesGradients,
     /// A state of one row serves any batch.
     Broadcasts,
 }
@@ -116,6 +118,7 @@ impl Sum {
             }
             Fault::MixesRows => y = y.clone() + y.mean_dim(0) * 1e-3,
             Fault::Overflows => y = y.exp(),
+            Fault::HalvesGradients => y = y.clone().detach() * 0.5 + y * 0.5,
             _ => {}
         }
         let sum = if self.fault == Fault::CutsGradients { sum.detach() } else { sum };
@@ -182,6 +185,7 @@ fn faults_are_found() {
         (Fault::Overflows, Law::Extremes),
         (Fault::CutsGradients, Law::Stepping),
         (Fault::CutsGradients, Law::Values),
+        (Fault::HalvesGradients, Law::Gradients),
         (Fault::Broadcasts, Law::Misuse),
     ] {
         let laws = broken(fault);

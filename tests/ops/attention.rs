@@ -38,6 +38,7 @@ fn options() -> impl Strategy<Value = AttentionOptions> {
     let bias = prop_oneof![
         Just(HeadBias::None),
         Just(HeadBias::Slopes(alibi_slopes(4))),
+        Just(HeadBias::Slopes(vec![0.5, -0.25, 0.0, 1.0])),
         prop::collection::vec(1_usize..9, 1..4).prop_map(HeadBias::Windows),
     ];
     let window = prop::option::of(1_usize..50);
@@ -65,6 +66,36 @@ proptest! {
         let keys = [vec![-1; hidden], queries.clone()].concat();
         inputs.documents = Some((ids(vec![queries]), ids(vec![keys])));
         check(&inputs, &options, 5e-5);
+    }
+}
+
+/// More keys than the kernel takes at a time.
+#[test]
+fn forms_agree_on_several_blocks_of_keys() {
+    let inputs = inputs([1, 2, 2, 300, 10, 20], DType::F32);
+    let document = |at: usize| i32::from(at >= 200);
+    let queries: Vec<i32> = (0..300).map(document).collect();
+    let keys = [vec![0; 10], queries.clone()].concat();
+    let apart = AttentionInputs { documents: Some((ids(vec![queries]), ids(vec![keys]))), ..inputs.clone() };
+    let options = AttentionOptions::default();
+    check(&inputs, &AttentionOptions { soft_cap: Some(3.0), ..options.clone() }, 5e-5);
+    check(&inputs, &AttentionOptions { window: Some(270), ..options.clone() }, 5e-5);
+    check(&apart, &options, 5e-5);
+}
+
+#[test]
+fn what_is_no_number_is_seen() {
+    for (seq, past) in [(1, 40), (50, 0)] {
+        let mut inputs = inputs([1, 1, 1, seq, past, 4], DType::F32);
+        let [_, _, keys, _] = inputs.k.dims();
+        inputs.k = inputs.k.slice_fill([0..1, 0..1, keys - 1..keys, 0..1], f32::NAN);
+        for implementation in [Implementation::Portable, Implementation::Auto] {
+            let y = attention(inputs.clone(), &AttentionOptions::default(), implementation);
+            let y: Vec<f32> = y.into_data().iter().collect();
+            let (before, last) = y.split_at(y.len() - 5);
+            assert!(before.iter().all(|y| y.is_finite()), "{implementation:?}");
+            assert!(last.iter().all(|y| y.is_nan()), "{implementation:?}: {last:?}");
+        }
     }
 }
 

@@ -4,8 +4,16 @@ use burn_sequence::ops::{Implementation, WeightLayout, linear};
 use crate::support::{assert_same, has_f64, outcome, uniform, wrt};
 
 /// `[rows, d_input, d_output]`: one row and a few, small and large enough for several tasks, many.
-const SIZES: [[usize; 3]; 7] =
-    [[1, 5, 3], [8, 130, 1], [3, 300, 700], [1, 9, 1500], [2, 40, 2100], [9, 33, 17], [700, 40, 65]];
+const SIZES: [[usize; 3]; 8] = [
+    [1, 5, 3],
+    [8, 130, 1],
+    [3, 300, 700],
+    [1, 9, 1500],
+    [2, 40, 2100],
+    [9, 33, 17],
+    [700, 40, 65],
+    [2100, 40, 65],
+];
 
 fn check(dtype: DType, tolerance: f64) {
     for [rows, d_input, d_output] in SIZES {

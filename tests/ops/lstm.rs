@@ -56,6 +56,12 @@ proptest! {
     }
 }
 
+/// Several tasks, the last with fewer rows.
+#[test]
+fn forms_agree_on_many_rows() {
+    check([37, 5, 3], None, DType::F32, 2e-5);
+}
+
 #[test]
 fn forms_agree_in_f64() {
     if has_f64() {

@@ -70,6 +70,12 @@ proptest! {
     }
 }
 
+/// Several blocks of channels in one task of the backward pass.
+#[test]
+fn forms_agree_on_many_rows() {
+    check([64, 5, 40, 3], None, true, DType::F32, 2e-5);
+}
+
 #[test]
 fn forms_agree_in_f64() {
     if crate::support::has_f64() {

@@ -131,22 +131,27 @@ impl<F: Real> Work for Weigh<'_, F> {
         let Decays { within, from_state, to_end } = self.decays;
         let (within, from_state, to_end) =
             (&mut within[..len * len], &mut from_state[..len], &mut to_end[..len]);
-        let mut sum = F::zero();
-        for (t, sum_to) in from_state.iter_mut().enumerate() {
+        // Sums, and beside each what its rounding lost: differences of large sums must not drown small logarithms.
+        let (mut sum, mut lost) = (F::zero(), F::zero());
+        for (t, (sum_to, lost_to)) in from_state.iter_mut().zip(&mut *to_end).enumerate() {
             let log = self.log_decay[(self.row * self.shape.seq + self.start + t) * heads + self.head];
-            sum += if log < self.least { self.least } else { log };
-            *sum_to = sum;
+            let log = if log < self.least { self.least } else { log };
+            let next = sum + log;
+            let added = next - sum;
+            lost += (sum - (next - added)) + (log - added);
+            sum = next;
+            (*sum_to, *lost_to) = (sum, lost);
         }
-        let sums = &*from_state;
+        let (sums, losses) = (&*from_state, &*to_end);
         for (i, row) in within.chunks_exact_mut(len).enumerate() {
-            let at = sums[i];
-            for (decay, &sum) in row[..=i].iter_mut().zip(sums) {
-                *decay = F::fast_exp::<FMA>(at - sum).or_nothing();
+            let (at, at_lost) = (sums[i], losses[i]);
+            for (decay, (&sum, &lost)) in row[..=i].iter_mut().zip(sums.iter().zip(losses)) {
+                *decay = F::fast_exp::<FMA>((at - sum) + (at_lost - lost)).or_nothing();
             }
             row[i + 1..].fill(F::zero());
         }
         for (to_end, &before) in to_end.iter_mut().zip(sums) {
-            *to_end = F::fast_exp::<FMA>(sum - before).or_nothing();
+            *to_end = F::fast_exp::<FMA>((sum - before) + (lost - *to_end)).or_nothing();
         }
         for value in from_state.iter_mut() {
             *value = F::fast_exp::<FMA>(*value).or_nothing();

@@ -106,7 +106,7 @@ impl<B: HostMemory + HostExtension, C: CheckpointStrategy> HostExtension for Aut
         let inputs = inputs.0;
         let nodes = std::array::from_fn(|index| inputs.get(index).unwrap_or(&inputs[0]).node());
         let inputs: Vec<_> = inputs.into_iter().map(|input| input.into_primitive()).collect();
-        debug_assert!(inputs.len() <= PARENTS);
+        assert!(inputs.len() <= PARENTS);
         match Backward::<B, PARENTS>::prepare::<C>(Step(op.clone()), nodes).compute_bound().stateful() {
             OpsKind::Tracked(step) => {
                 let (Tensors(outputs), kept) = forward::<B>(&*op, inputs.clone(), true);

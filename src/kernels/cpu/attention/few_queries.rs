@@ -48,10 +48,10 @@ impl<F: Real> Work for Head<'_, F> {
             }
             let range = view.apply::<FMA>(i, &seen, &mut scores);
             let greatest = greatest(&mut scores[range.clone()]);
-            if greatest <= View::<F>::least() {
+            let sum = exponentials::<F, FMA>(&mut scores[range.clone()], greatest);
+            if sum <= F::zero() {
                 continue;
             }
-            let sum = exponentials::<F, FMA>(&mut scores[range.clone()], greatest);
             // SAFETY: the outputs and sums of a head belong to its task.
             let out = unsafe { out.at(o_at.start + i * o_at.rows, value_dim) };
             for key in range {

@@ -71,11 +71,16 @@ pub(super) fn forward<F: Real>(
         // SAFETY: every query of a head belongs to one task, and its sum too.
         let log_sums = unsafe { log_sums.at((row * n_heads + head) * seq + first, m) };
         for ((log_sum, &greatest), &sum) in log_sums.iter_mut().zip(&*greatest).zip(&*sums) {
-            if sum > F::zero() {
+            if sees(sum) {
                 *log_sum = greatest + sum.ln();
             }
         }
     });
+}
+
+/// Whether a query sees a key, by the sum of its weights, which may be NaN.
+fn sees<F: Real>(sum: F) -> bool {
+    sum > F::zero() || sum.is_nan()
 }
 
 /// Rows of the output, each by its sum, to their places; where a query sees nothing, 0 stays.
@@ -93,7 +98,7 @@ impl<F: Real> Work for Divide<'_, F> {
     fn run<const FMA: bool>(self) {
         let width = self.output.len() / QUERIES;
         for (t, (output, &sum)) in self.output.chunks_exact(width).zip(self.sums).enumerate() {
-            if sum > F::zero() {
+            if sees(sum) {
                 let factor = sum.recip();
                 // SAFETY: every query of a head belongs to one task.
                 let out = unsafe { self.out.at(self.at.start + t * self.at.rows, width) };

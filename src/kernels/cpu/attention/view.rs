@@ -32,7 +32,9 @@ impl<F: Real> View<'_, F> {
         let mut start = self.range(first).start;
         let end = self.range(last - 1).end;
         if let Some((queries, keys)) = self.documents {
-            let wanted = &queries[first..last];
+            // Documents lie together: few are left to compare with.
+            let mut wanted = queries[first..last].to_vec();
+            wanted.dedup();
             start = (start..end).find(|&key| wanted.contains(&keys[key])).unwrap_or(end);
         }
         start..end
@@ -80,7 +82,7 @@ impl<F: Real> View<'_, F> {
                 *score = cap * F::fast_tanh::<FMA>(*score / cap);
             }
         }
-        if self.slope > F::zero() {
+        if self.slope != F::zero() {
             // The last key of the range is the query's own: distance 0.
             let mut distance =
                 F::from_usize(range.end - 1 - (seen.start + low).min(range.end - 1)).expect("a length");
@@ -144,7 +146,8 @@ pub(super) fn greatest<F: Real>(scores: &mut [F]) -> F {
     reduce(greatest, larger)
 }
 
-/// `e^(score − by)` of every score, in place, 0 for those that do not count; their sum.
+/// `e^(score − by)` of every score, in place, 0 for those that do not count and NaN for those that are no numbers; their
+/// sum.
 #[inline(always)]
 pub(super) fn exponentials<F: Real, const FMA: bool>(scores: &mut [F], by: F) -> F {
     let least = View::<F>::least();
@@ -152,7 +155,7 @@ pub(super) fn exponentials<F: Real, const FMA: bool>(scores: &mut [F], by: F) ->
     together(scores, |scores| {
         for l in 0..WIDTH {
             let weight = F::fast_exp::<FMA>(scores[l] - by);
-            scores[l] = if scores[l] > least { weight } else { F::zero() };
+            scores[l] = if scores[l] <= least { F::zero() } else { weight };
             sums[l] += scores[l];
         }
     });
