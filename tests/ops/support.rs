@@ -30,7 +30,7 @@ pub fn uniform<const D: usize>(shape: [usize; D], low: f64, high: f64, dtype: DT
 
 /// Logarithms of decays: in the first three quarters every second token forgets everything, and all others little.
 pub fn saturated([batch, heads, seq]: [usize; 3]) -> Tensor<3> {
-    let log = |i: usize| if i % seq < 3 * seq / 4 && i % 2 == 0 { -1e30 } else { -0.02 };
+    let log = |i: usize| if i % seq < 3 * seq / 4 && i.is_multiple_of(2) { -1e30 } else { -0.02 };
     let logs: Vec<f32> = (0..batch * heads * seq).map(log).collect();
     Tensor::from_data(TensorData::new(logs, [batch, heads, seq]), &device())
 }
