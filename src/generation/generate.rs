@@ -1,7 +1,7 @@
 use std::ops::ControlFlow;
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
 use super::decoder::{Decoder, check_prompts};
 use super::options::GenerateOptions;
@@ -110,7 +110,8 @@ impl<M: SequenceMixer> LanguageModel<M> {
 /// `[rows, vocab_size]` as numbers.
 pub(super) fn read_rows(logits: Tensor<2>) -> Vec<Vec<f32>> {
     let [_, vocab_size] = logits.dims();
-    let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
+    let logits = logits.cast(DType::F32).into_data();
+    let logits = logits.as_slice::<f32>().expect("numbers of 32 bits");
     logits.chunks_exact(vocab_size).map(<[f32]>::to_vec).collect()
 }
 

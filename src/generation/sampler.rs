@@ -53,9 +53,12 @@ impl Sampler {
     ///
     /// [`Error::Tokens`], naming the row, if a logit is NaN or ∞, or none is above −∞.
     pub fn sample(&mut self, logits: &[f32], context: &[u32]) -> Result<u32> {
+        if self.options.temperature == 0.0 && self.options.repetition_penalty == 1.0 {
+            return self.largest(logits);
+        }
         let mut candidates = self.candidates(logits, context)?;
         let Some(&best) = candidates.iter().min_by(|a, b| a.order(b)) else {
-            return Err(Error::Tokens(format!("row {}: no logit is above -inf", self.row)));
+            return Err(self.nothing_to_choose());
         };
         let GenerateOptions { temperature, top_k, top_p, .. } = self.options;
         if temperature == 0.0 {
@@ -65,26 +68,46 @@ impl Sampler {
             candidates.select_nth_unstable_by(k - 1, Candidate::order);
             candidates.truncate(k);
         }
-        if top_k.is_some() || top_p.is_some() {
-            candidates.sort_unstable_by(Candidate::order);
-        }
         for candidate in &mut candidates {
             candidate.weight = ((candidate.weight - best.weight) / temperature).exp();
         }
         if let Some(p) = top_p {
             keep_nucleus(&mut candidates, p);
+        } else if top_k.is_some() {
+            candidates.sort_unstable_by(Candidate::order);
         }
         Ok(pick(&candidates, self.random.random()))
     }
 
-    /// The tokens above −∞, with their penalised logits.
-    fn candidates(&self, logits: &[f32], context: &[u32]) -> Result<Vec<Candidate>> {
+    fn nothing_to_choose(&self) -> Error {
+        Error::Tokens(format!("row {}: no logit is above -inf", self.row))
+    }
+
+    fn check(&self, logits: &[f32]) -> Result<()> {
         let row = self.row;
         if let Some(token) = logits.iter().position(|logit| logit.is_nan() || *logit == f32::INFINITY) {
             let logit = logits[token];
             let problem = format!("row {row}: the logit of token {token} is {logit}, expected a number");
             return Err(Error::Tokens(problem));
         }
+        Ok(())
+    }
+
+    /// The first token with the largest logit.
+    fn largest(&self, logits: &[f32]) -> Result<u32> {
+        self.check(logits)?;
+        let (mut best, mut largest) = (None, f32::NEG_INFINITY);
+        for (token, &logit) in (0..).zip(logits) {
+            if logit > largest {
+                (best, largest) = (Some(token), logit);
+            }
+        }
+        best.ok_or_else(|| self.nothing_to_choose())
+    }
+
+    /// The tokens above −∞, with their penalised logits.
+    fn candidates(&self, logits: &[f32], context: &[u32]) -> Result<Vec<Candidate>> {
+        self.check(logits)?;
         let penalty = self.options.repetition_penalty;
         let mut weights: Vec<f64> = logits.iter().map(|&logit| f64::from(logit)).collect();
         if penalty != 1.0 {
@@ -103,7 +126,18 @@ impl Sampler {
 
 /// Keeps the fewest of these, the most probable first, that have the part `p` of all weight.
 fn keep_nucleus(candidates: &mut Vec<Candidate>, p: f64) {
-    let enough = p * candidates.iter().map(|candidate| candidate.weight).sum::<f64>();
+    let sum = |candidates: &[Candidate]| candidates.iter().map(|candidate| candidate.weight).sum::<f64>();
+    let enough = p * sum(candidates);
+    // Most often a few tokens of a large vocabulary have it: only they are sorted.
+    let mut few = 64;
+    while few < candidates.len() {
+        candidates.select_nth_unstable_by(few - 1, Candidate::order);
+        if sum(&candidates[..few]) >= enough {
+            candidates.truncate(few);
+        }
+        few *= 4;
+    }
+    candidates.sort_unstable_by(Candidate::order);
     let mut sum = 0.0;
     let last = candidates.iter().position(|candidate| {
         sum += candidate.weight;
@@ -204,6 +238,18 @@ mod tests {
         assert_eq!(chosen(0.67, hot().with_top_k(2)), [false, true, false, true]);
         // After the temperature: at ½ the probabilities are as 1 : 16 : 1 : 4, so 16/22 = 0.727 first.
         assert_eq!(chosen(0.72, hot().with_temperature(0.5)), [false, true, false, false]);
+    }
+
+    #[test]
+    fn top_p_of_a_large_vocabulary_keeps_what_sorting_all_keeps() {
+        // As many as 2000 of 5000 equally probable tokens, and the few that matter of a steep distribution.
+        for (slope, p, expected) in [(0.0, 0.4, 2000), (0.01, 0.9, 231), (1.0, 0.9, 3)] {
+            let candidate = |token: u32| Candidate { token, weight: (-slope * f64::from(token)).exp() };
+            let mut candidates: Vec<Candidate> = (0..5000).rev().map(candidate).collect();
+            keep_nucleus(&mut candidates, p);
+            let kept: Vec<u32> = candidates.iter().map(|candidate| candidate.token).collect();
+            assert_eq!(kept, (0..expected).collect::<Vec<u32>>());
+        }
     }
 
     #[test]
