@@ -33,8 +33,7 @@ pub(super) fn slopes<S: Subject>(trial: &mut Trial<S>) {
                 let tokens = inputs[input].clone().inner();
                 if input == number { tokens.clone() + direction(number, &tokens) * by } else { tokens }
             };
-            let parameter = number.checked_sub(inputs.len());
-            let mut shift = Shift { parameter, number, by, seen: 0 };
+            let mut shift = Shift { number, by, next: inputs.len() };
             let subject = trial.subject.clone().map(&mut shift).valid();
             run(&subject, &[moved(0), moved(1)]).value()
         };
@@ -72,12 +71,11 @@ fn direction<const D: usize>(number: usize, like: &Tensor<D>) -> Tensor<D> {
     Random::new(1000 + number as u64).tensor(like.dims(), 3.0_f32.sqrt(), &like.device())
 }
 
-/// Moves one parameter, in the order of visiting.
+/// Moves one parameter: they are numbered after the inputs, in the order of visiting.
 struct Shift {
-    parameter: Option<usize>,
     number: usize,
     by: f64,
-    seen: usize,
+    next: usize,
 }
 
 impl ModuleMapper for Shift {
@@ -85,8 +83,8 @@ impl ModuleMapper for Shift {
         if !param.is_require_grad() {
             return param;
         }
-        self.seen += 1;
-        if self.parameter != Some(self.seen - 1) {
+        self.next += 1;
+        if self.number + 1 != self.next {
             return param;
         }
         param.map(|values| {

@@ -150,13 +150,16 @@ fn repeated_keys_stay_exact() {
 
 #[test]
 fn saturated_decays_stay_exact() {
-    let sizes = Sizes { groups: 1, heads: 2, seq: 64, chunk_size: 64, segments: None, decays: true };
-    let mut inputs = inputs(sizes, DType::F32);
-    inputs.log_decay = Some(saturated([2, 2, 64]));
-    let (expected, _) = delta_rule_reference(inputs.clone());
-    for implementation in [Implementation::Portable, Implementation::Auto] {
-        let (actual, _) = delta_rule(inputs.clone(), implementation);
-        assert!(far(expected.clone(), actual) < 1e-5, "{implementation:?}");
+    for (log_decay, chunk_size) in saturated() {
+        let [_, heads, seq] = log_decay.dims();
+        let sizes = Sizes { groups: 1, heads, seq, chunk_size, segments: None, decays: true };
+        let mut inputs = inputs(sizes, DType::F32);
+        inputs.log_decay = Some(log_decay);
+        let (expected, _) = delta_rule_reference(inputs.clone());
+        for implementation in [Implementation::Portable, Implementation::Auto] {
+            let (actual, _) = delta_rule(inputs.clone(), implementation);
+            assert!(far(expected.clone(), actual) < 1e-5, "{implementation:?}");
+        }
     }
 }
 

@@ -98,14 +98,16 @@ fn forms_agree_in_f64() {
 
 #[test]
 fn saturated_decays_stay_exact() {
-    let sizes =
-        Sizes { groups: 1, heads: 2, seq: 64, chunk_size: 64, segments: None, decays: true, weighs: false };
-    let mut inputs = inputs(sizes, DType::F32);
-    inputs.log_decay = Some(saturated([2, 2, 64]));
-    let (expected, _) = scalar_decay_reference(inputs.clone());
-    for implementation in [Implementation::Portable, Implementation::Auto] {
-        let (actual, _) = scalar_decay(inputs.clone(), implementation);
-        let far = (expected.clone() - actual).abs().max().into_scalar::<f32>();
-        assert!(far < 1e-5, "{implementation:?}: {far}");
+    for (log_decay, chunk_size) in saturated() {
+        let [_, heads, seq] = log_decay.dims();
+        let sizes = Sizes { groups: 1, heads, seq, chunk_size, segments: None, decays: true, weighs: false };
+        let mut inputs = inputs(sizes, DType::F32);
+        inputs.log_decay = Some(log_decay);
+        let (expected, _) = scalar_decay_reference(inputs.clone());
+        for implementation in [Implementation::Portable, Implementation::Auto] {
+            let (actual, _) = scalar_decay(inputs.clone(), implementation);
+            let far = (expected.clone() - actual).abs().max().into_scalar::<f32>();
+            assert!(far < 1e-5, "{implementation:?}: {far}");
+        }
     }
 }

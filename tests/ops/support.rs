@@ -28,11 +28,17 @@ pub fn uniform<const D: usize>(shape: [usize; D], low: f64, high: f64, dtype: DT
     Tensor::from_data(TensorData::new(numbers, shape), (&device(), dtype)).require_grad()
 }
 
-/// Logarithms of decays: in the first three quarters every second token forgets everything, and all others little.
-pub fn saturated([batch, heads, seq]: [usize; 3]) -> Tensor<3> {
-    let log = |i: usize| if i % seq < 3 * seq / 4 && i.is_multiple_of(2) { -1e30 } else { -0.02 };
-    let logs: Vec<f32> = (0..batch * heads * seq).map(log).collect();
-    Tensor::from_data(TensorData::new(logs, [batch, heads, seq]), &device())
+/// Logarithms of decays of two rows and heads, and the chunk size to take them at. Every third token forgets everything, the
+/// others nothing, over several chunks; and in one, every second of the first 48 forgets everything, and all others little.
+pub fn saturated() -> [(Tensor<3>, usize); 2] {
+    let logs = |seq: usize, log: fn(usize) -> f32| {
+        let logs: Vec<f32> = (0..4 * seq).map(log).collect();
+        Tensor::from_data(TensorData::new(logs, [2, 2, seq]), &device())
+    };
+    [
+        (logs(20, |i| if i.is_multiple_of(3) { -1e30 } else { 0.0 }), 8),
+        (logs(64, |i| if i % 64 < 48 && i.is_multiple_of(2) { -1e30 } else { -0.02 }), 64),
+    ]
 }
 
 /// What entry `i` of an output is multiplied by before all are added up and differentiated.

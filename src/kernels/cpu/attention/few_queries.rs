@@ -1,4 +1,4 @@
-use super::view::{View, exponentials, greatest};
+use super::view::{View, exponentials, greatest, sees};
 use super::{Layout, Shape, SharedMut};
 use crate::kernels::cpu::lanes::dot;
 use crate::kernels::cpu::vectorised::Work;
@@ -49,7 +49,7 @@ impl<F: Real> Work for Head<'_, F> {
             let range = view.apply::<FMA>(i, &seen, &mut scores);
             let greatest = greatest(&mut scores[range.clone()]);
             let sum = exponentials::<F, FMA>(&mut scores[range.clone()], greatest);
-            if sum <= F::zero() {
+            if !sees(sum) {
                 continue;
             }
             // SAFETY: the outputs and sums of a head belong to its task.

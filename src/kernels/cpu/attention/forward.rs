@@ -1,6 +1,6 @@
 use rayon::prelude::*;
 
-use super::view::{View, exponentials, greatest};
+use super::view::{View, exponentials, greatest, sees};
 use super::{Attention, KEYS, QUERIES, Shape, SharedMut, Transposed, blocks, from};
 use crate::kernels::cpu::gemm::{Layout, gemm};
 use crate::kernels::cpu::vectorised::{Work, vectorised};
@@ -76,11 +76,6 @@ pub(super) fn forward<F: Real>(
             }
         }
     });
-}
-
-/// Whether a query sees a key, by the sum of its weights, which may be NaN.
-fn sees<F: Real>(sum: F) -> bool {
-    sum > F::zero() || sum.is_nan()
 }
 
 /// Rows of the output, each by its sum, to their places; where a query sees nothing, 0 stays.

@@ -161,3 +161,9 @@ pub(super) fn exponentials<F: Real, const FMA: bool>(scores: &mut [F], by: F) ->
     });
     reduce(sums, |x, y| x + y)
 }
+
+/// Whether a query sees a key, by the sum of its weights, which may be NaN.
+#[inline(always)]
+pub(super) fn sees<F: Real>(sum: F) -> bool {
+    sum > F::zero() || sum.is_nan()
+}
