@@ -16,6 +16,8 @@ mod cases;
 mod drain;
 #[path = "common/harness.rs"]
 mod harness;
+#[path = "common/lengths.rs"]
+mod lengths;
 
 use std::fmt;
 
@@ -26,6 +28,7 @@ use burn_sequence::layers::{BuildMixer, MixerConfig, SequenceMixer};
 use cases::{D_MODEL, mixers};
 use divan::Bencher;
 use drain::drain;
+use lengths::lengths;
 
 fn main() {
     harness::run();
@@ -52,7 +55,7 @@ impl Case {
 
 fn cases() -> impl Iterator<Item = Case> {
     let at = |(name, config): (String, MixerConfig)| {
-        harness::lengths().map(move |seq| Case { name: name.clone(), config: config.clone(), seq })
+        lengths().map(move |seq| Case { name: name.clone(), config: config.clone(), seq })
     };
     mixers().flat_map(at)
 }

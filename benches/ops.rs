@@ -13,6 +13,8 @@ mod allocator;
 mod drain;
 #[path = "common/harness.rs"]
 mod harness;
+#[path = "common/lengths.rs"]
+mod lengths;
 #[path = "ops/mod.rs"]
 mod ops;
 
@@ -21,6 +23,7 @@ use std::fmt;
 use burn::tensor::Device;
 use divan::Bencher;
 use drain::drain;
+use lengths::lengths;
 use ops::{Arguments, Input, OPS, Op};
 
 fn main() {
@@ -46,7 +49,7 @@ impl Case {
 }
 
 fn cases() -> impl Iterator<Item = Case> {
-    OPS.iter().flat_map(|op| harness::lengths().map(move |seq| Case { op, seq }))
+    OPS.iter().flat_map(|op| lengths().map(move |seq| Case { op, seq }))
 }
 
 #[divan::bench(args = cases())]

@@ -1,11 +1,10 @@
-//! What the benches of ops and mixers share.
+//! What the benches by divan share.
 
 use std::time::Duration;
 
-/// Sequence lengths: 256 to 16,384 in powers of two; with `--test` the first alone.
-pub fn lengths() -> impl Iterator<Item = usize> + Clone {
-    let last = if std::env::args().any(|argument| argument == "--test") { 8 } else { 14 };
-    (8..=last).map(|power| 1 << power)
+/// Whether everything runs once, briefly.
+pub fn is_test() -> bool {
+    std::env::args().any(|argument| argument == "--test")
 }
 
 /// Runs what the flags ask for: at most two seconds a case, unless they say otherwise.

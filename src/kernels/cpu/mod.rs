@@ -17,6 +17,7 @@ mod lanes;
 pub(crate) mod linear;
 pub(crate) mod lstm;
 pub(crate) mod norm;
+mod prefetch;
 pub(crate) mod rotate;
 pub(crate) mod scalar_decay;
 pub(crate) mod selective_scan;

@@ -1,14 +1,13 @@
 //! Weights of 16 bits, the upper half of an `f32`: half of what decoding reads.
 
-use std::ops::Range;
-
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::bf16;
 use rayon::prelude::*;
 
+use super::add_rows::{Unscaled, Weight, Weights};
 use super::constant::Constant;
-use super::few_rows::{AddRows, Weight};
+use super::few_rows;
 use crate::kernels::cpu::gemm::Layout;
 use crate::kernels::cpu::vectorised::{Work, vectorised};
 use crate::kernels::real::Real;
@@ -31,8 +30,6 @@ impl<F: Real> Weight<F> for bf16 {
 }
 
 impl Constant for Bf16 {
-    const STEP: usize = 1;
-
     fn dims(&self) -> [usize; 2] {
         self.0.shape().dims()
     }
@@ -46,10 +43,11 @@ impl Constant for Bf16 {
         floats
     }
 
-    fn add<F: Real>(&self, x: &[F], inputs: Range<usize>, outputs: Range<usize>, y: &mut [F]) {
+    fn few_rows<F: Real>(&self, x: &[F]) -> Vec<F> {
         let [d_input, d_output] = self.dims();
-        let at = Layout::new(outputs.start, d_output, 1);
-        vectorised(AddRows { x, d_input, inputs, weight: self.0.storage::<bf16>(), at, y });
+        let at = Layout::new(0, d_output, 1);
+        let weights = Weights { weights: self.0.storage::<bf16>(), at, scale: Unscaled };
+        few_rows::by_inputs(x, weights, [d_output, d_input])
     }
 }
 

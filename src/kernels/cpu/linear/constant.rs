@@ -3,11 +3,10 @@
 //! A few rows read them as they are; many rows are multiplied by the weights made floats, a cost that they share.
 
 use std::fmt::Debug;
-use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{AddBias, FEW_ROWS, bias_gradient, chunk, few_rows, product};
+use super::{AddBias, FEW_ROWS, bias_gradient, chunk, product};
 use crate::kernels::cpu::gemm::Layout;
 use crate::kernels::cpu::vectorised::vectorised;
 use crate::kernels::host::{Array, HostOp};
@@ -15,16 +14,13 @@ use crate::kernels::real::Real;
 
 /// Weights `[d_input, d_output]` in a format of their own.
 pub(crate) trait Constant: Debug + Send + Sync + 'static {
-    /// Inputs that are read together.
-    const STEP: usize;
-
     fn dims(&self) -> [usize; 2];
 
     /// All of them, row after row.
     fn floats<F: Real>(&self) -> Vec<F>;
 
-    /// `y += x[.., inputs] · weights[inputs, outputs]`, the inputs a multiple of `STEP` or the last ones.
-    fn add<F: Real>(&self, x: &[F], inputs: Range<usize>, outputs: Range<usize>, y: &mut [F]);
+    /// `x` times the weights, read as they are.
+    fn few_rows<F: Real>(&self, x: &[F]) -> Vec<F>;
 }
 
 /// Inputs `x [.., d_input]` and perhaps `bias [d_output]`; outputs `[.., width]`, the columns of the result cut into
@@ -52,11 +48,7 @@ impl<W: Constant> HostOp for ConstantLinear<W> {
         let rows = x.len() / d_input;
         let mut y = match rows {
             0 => Vec::new(),
-            1..=FEW_ROWS => few_rows::in_parts([rows, d_output, d_input], W::STEP, |inputs, outputs| {
-                let mut y = vec![F::zero(); rows * outputs.len()];
-                self.weights.add(x, inputs, outputs, &mut y);
-                y
-            }),
+            1..=FEW_ROWS => self.weights.few_rows(x),
             _ => {
                 let weights = self.weights.floats::<F>();
                 let size = [rows, d_output, d_input];

@@ -1,9 +1,8 @@
 //! A few rows times a matrix: the matrix is read once, in order, on all threads.
 
-use std::ops::Range;
-
 use rayon::prelude::*;
 
+use super::add_rows::{self, COLUMNS, STREAMS, Scale, Unscaled, Weight, Weights};
 use crate::kernels::cpu::gemm::Layout;
 use crate::kernels::cpu::lanes::dot;
 use crate::kernels::cpu::vectorised::{Work, vectorised};
@@ -12,11 +11,11 @@ use crate::kernels::real::Real;
 /// Weights of a parallel task, at least: 128 KiB of f32, some microseconds of memory's time.
 const TASK: usize = 1 << 15;
 
-/// Partial results that are added up in the end, at most.
+/// Parallel tasks, at most. They do not depend on the number of threads, so that results do not.
 const PARTS: usize = 16;
 
-/// Columns whose sums stay in the first cache while several rows of weights pass.
-const COLUMNS: usize = 1024;
+/// Inputs for every row of sums that are added up in the end, at least: these take a fraction of the time of the weights.
+const INPUTS: usize = 8;
 
 /// `x [rows, d_input]` times the weights `[d_input, width]`, contiguous along one of their axes.
 pub(super) fn product<F: Real>(
@@ -28,53 +27,38 @@ pub(super) fn product<F: Real>(
         return Vec::new();
     }
     if at.columns == 1 {
-        by_inputs(x, (weight, at), [width, d_input])
+        by_inputs(x, Weights { weights: weight, at, scale: Unscaled }, [width, d_input])
     } else {
         by_outputs(x, (weight, at), [width, d_input])
     }
 }
 
-/// Each task takes some of the inputs, so that it reads whole rows of weights, or long pieces of them.
-fn by_inputs<F: Real>(x: &[F], (weight, at): (&[F], Layout), [width, d_input]: [usize; 2]) -> Vec<F> {
-    let rows = x.len() / d_input;
-    in_parts([rows, width, d_input], 1, |inputs, outputs| {
-        let mut y = vec![F::zero(); rows * outputs.len()];
-        let at = Layout { start: at.start + outputs.start, ..at };
-        vectorised(AddRows { x, d_input, inputs, weight, at, y: &mut y });
-        y
-    })
-}
-
-/// Outputs from which a piece of a row of weights is read about as fast as a whole one.
-const LONG: usize = 1024;
-
-/// What `part` makes of all inputs and some of the outputs, put together; or, where there are few outputs, of all
-/// outputs and some of the inputs, a multiple of `step`, added up.
-pub(super) fn in_parts<F: Real>(
-    [rows, width, d_input]: [usize; 3],
-    step: usize,
-    part: impl Fn(Range<usize>, Range<usize>) -> Vec<F> + Sync,
+/// Each task takes all outputs and some of the inputs, and sums are added up in the end; or, where rows of weights are so
+/// long that pieces of them are read about as fast, all inputs and some of the outputs.
+pub(super) fn by_inputs<F: Real, W: Weight<F>, S: Scale<F>>(
+    x: &[F],
+    weights: Weights<'_, W, S>,
+    [width, d_input]: [usize; 2],
 ) -> Vec<F> {
+    let rows = x.len() / d_input;
     let parts = (d_input * width / TASK).clamp(1, PARTS);
-    if parts == 1 {
-        return part(0..d_input, 0..width);
-    }
-    let cut = |len: usize, step: usize| {
+    let of_inputs = parts.min(d_input / (INPUTS * rows)).max(1);
+    let of_outputs = parts.min(width / COLUMNS).max(1);
+    let cut = |len: usize, parts: usize, step: usize| {
         let some = len.div_ceil(parts).next_multiple_of(step);
         (0..len).into_par_iter().step_by(some).map(move |first| first..(first + some).min(len))
     };
-    if width < parts * LONG {
-        let parts: Vec<Vec<F>> = cut(d_input, step).map(|inputs| part(inputs, 0..width)).collect();
-        return crate::kernels::cpu::total(parts.iter());
-    }
-    let parts: Vec<Vec<F>> = cut(width, COLUMNS).map(|outputs| part(0..d_input, outputs)).collect();
-    let row = |row| {
-        parts.iter().flat_map(move |part| {
-            let outputs = part.len() / rows;
-            &part[row * outputs..(row + 1) * outputs]
-        })
+    let part = |inputs, outputs| add_rows::product((x, d_input), weights, inputs, outputs);
+    let vectors = if of_inputs > of_outputs {
+        let parts: Vec<Vec<F>> =
+            cut(d_input, of_inputs, STREAMS).map(|inputs| part(inputs, 0..width)).collect();
+        crate::kernels::cpu::total(parts.iter())
+    } else {
+        let parts: Vec<Vec<F>> =
+            cut(width, of_outputs, COLUMNS).map(|outputs| part(0..d_input, outputs)).collect();
+        parts.concat()
     };
-    (0..rows).flat_map(row).copied().collect()
+    add_rows::in_rows(vectors, [rows, width])
 }
 
 /// Each task takes some of the outputs, an inner product each.
@@ -89,73 +73,7 @@ fn by_outputs<F: Real>(x: &[F], (weight, at): (&[F], Layout), [width, d_input]: 
     if rows == 1 {
         return columns;
     }
-    (0..rows * width).map(|index| columns[index % width * rows + index / width]).collect()
-}
-
-/// A weight as it is stored.
-pub(super) trait Weight<F>: Copy + Send + Sync {
-    fn float(self) -> F;
-}
-
-impl<F: Real> Weight<F> for F {
-    #[inline(always)]
-    fn float(self) -> F {
-        self
-    }
-}
-
-/// `y += x[.., inputs] · weight[inputs, ..]`, the weights' rows contiguous.
-pub(super) struct AddRows<'a, F, W> {
-    pub x: &'a [F],
-    pub d_input: usize,
-    pub inputs: Range<usize>,
-    pub weight: &'a [W],
-    pub at: Layout,
-    pub y: &'a mut [F],
-}
-
-/// Rows of weights that pass at once: as many streams as a core's prefetchers follow.
-const STREAMS: usize = 8;
-
-impl<F: Real, W: Weight<F>> Work for AddRows<'_, F, W> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        let Self { x, d_input, inputs, weight, at, y } = self;
-        let width = y.len() / (x.len() / d_input);
-        for start in inputs.clone().step_by(STREAMS) {
-            let group = start..(start + STREAMS).min(inputs.end);
-            for column in (0..width).step_by(COLUMNS) {
-                let columns = column..(column + COLUMNS).min(width);
-                let stream = |input: usize| {
-                    let row = at.start + input * at.rows;
-                    &weight[row + columns.start..row + columns.end]
-                };
-                for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(d_input)) {
-                    let y = &mut y[columns.clone()];
-                    if group.len() == STREAMS {
-                        let x: [F; STREAMS] = std::array::from_fn(|index| x[start + index]);
-                        let rows: [&[W]; STREAMS] =
-                            std::array::from_fn(|index| &stream(start + index)[..y.len()]);
-                        for (column, y) in y.iter_mut().enumerate() {
-                            let mut sum = *y;
-                            for index in 0..STREAMS {
-                                sum = F::fma::<FMA>(x[index], rows[index][column].float(), sum);
-                            }
-                            *y = sum;
-                        }
-                    } else {
-                        for input in group.clone() {
-                            for (y, &weight) in y.iter_mut().zip(stream(input)) {
-                                *y = F::fma::<FMA>(x[input], weight.float(), *y);
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
+    (0..rows).flat_map(|row| columns.iter().skip(row).step_by(rows)).copied().collect()
 }
 
 /// `columns[output][row] = weight[.., first + output] · x[row]`, the weights' columns contiguous.

@@ -1,5 +1,6 @@
 //! The affine map of rows, forward and backward, without the copies and the zeroing of a general matrix product.
 
+mod add_rows;
 #[cfg(feature = "flex")]
 pub(crate) mod bf16;
 #[cfg(feature = "flex")]
