@@ -25,7 +25,7 @@ fn main() {
     harness::run();
 }
 
-/// In the sizes of Pythia's and of Mamba's smallest checkpoints.
+/// In the sizes of Pythia-160M and Mamba-130M, their heads tied.
 const MODELS: [(&str, &str); 2] =
     [("transformer", "12*(attention(n_heads=12) + mlp)"), ("mamba", "24*mamba")];
 

@@ -4,6 +4,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Distribution, Gradients, Tensor};
 use burn_sequence::layers::{AttentionConfig, BuildMixer, MambaConfig, MixerConfig, MixerList};
 use burn_sequence::models::{BackboneConfig, BlockConfig, FeedForwardConfig, HiddenWidth};
+use burn_sequence::ops::{Implementation, WeightLayout, linear};
 
 const D_MODEL: usize = 48;
 
@@ -24,10 +25,14 @@ fn bits<const D: usize>(x: Tensor<D>) -> Vec<u32> {
     x.into_data().iter::<f32>().map(f32::to_bits).collect()
 }
 
+fn on<T: Send>(threads: usize, run: impl FnOnce() -> T + Send) -> T {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
+    pool.install(run)
+}
+
 /// What a layer with a feed-forward gives for `x`, and all its gradients, on a pool of so many threads.
 fn run(config: &BackboneConfig, x: &Tensor<3>, threads: usize) -> Vec<u32> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
-    pool.install(|| {
+    on(threads, || {
         let device = x.device();
         device.seed(7);
         let model = config.init(&device).train();
@@ -63,5 +68,23 @@ fn threads_change_no_bit() {
             );
         }
         assert!(one.len() > 2 * 3 * 300 * D_MODEL && mixer.d_model() == D_MODEL);
+    }
+}
+
+/// Decoding's products: parts of the inputs, and of the outputs.
+#[test]
+fn threads_change_no_bit_of_a_few_rows() {
+    let device = Device::default();
+    for [rows, d_input, d_output] in [[1, 1040, 520], [4, 1040, 520], [7, 45, 2100], [20, 384, 1536]] {
+        let random = |dims| Tensor::<2>::random(dims, Distribution::Normal(0.0, 1.0), &device);
+        let (x, weight) = (random([rows, d_input]), random([d_input, d_output]));
+        let product = || {
+            let layout = WeightLayout::InputFirst;
+            bits(linear(x.clone(), weight.clone(), None, layout, Implementation::Auto))
+        };
+        let one = on(1, product);
+        for threads in [2, 5] {
+            assert!(one == on(threads, product), "{threads} threads gave other bits than one: {rows} rows");
+        }
     }
 }

@@ -138,7 +138,8 @@ mod narrow {
 
     fn in_blocks(weight: &FlexQTensor) -> bool {
         let DType::QFloat(scheme) = weight.dtype() else { return false };
-        scheme.block_size().is_some_and(|block| block.as_dim::<2>().map(usize::from) == [BLOCK; 2])
+        let block = scheme.block_size().map(|block| block.as_dim::<2>().map(usize::from));
+        scheme.num_levels() == 1 && block == Some([BLOCK; 2])
     }
 
     fn of(weights: impl Constant, widths: &[usize]) -> Products {

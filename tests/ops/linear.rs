@@ -3,14 +3,23 @@ use burn_sequence::ops::{Implementation, WeightLayout, linear};
 
 use crate::support::{assert_same, has_f64, outcome, uniform, wrt};
 
-/// `[rows, d_input, d_output]`: one row and a few, small and large enough for several tasks, many.
-const SIZES: [[usize; 3]; 8] = [
+/// `[rows, d_input, d_output]`: one row and a few, less than registers hold, and large enough for several tasks of inputs or of
+/// outputs and for several blocks; many.
+const SIZES: [[usize; 3]; 16] = [
     [1, 5, 3],
+    [2, 16, 40],
+    [3, 8, 16],
+    [4, 7, 15],
     [8, 130, 1],
     [3, 300, 700],
+    [1, 300, 2100],
+    [1, 1040, 520],
+    [5, 203, 1100],
     [1, 9, 1500],
-    [2, 40, 2100],
+    [7, 45, 2100],
     [9, 33, 17],
+    [32, 300, 130],
+    [33, 300, 130],
     [700, 40, 65],
     [2100, 40, 65],
 ];
@@ -53,18 +62,18 @@ fn weights_of_8_bits() {
     if !crate::on_host::on_host() {
         return;
     }
-    let scheme = |block: [u8; 2]| {
-        let scheme = QuantScheme::default().with_value(QuantValue::Q8S).with_store(QuantStore::Native);
-        scheme.per_block(block, ScaleDtype::F32)
-    };
+    let bytes = QuantScheme::default().with_value(QuantValue::Q8S).with_store(QuantStore::Native);
+    let scheme = |block: [u8; 2]| bytes.per_block(block, ScaleDtype::F32);
+    let two_levels = bytes.per_block([8, 8], ScaleDtype::F16).per_tensor(ScaleDtype::F32);
     // Blocks that the kernel reads, small and large enough for several tasks, and others.
-    for ([d_input, d_output], block) in
-        [([24, 72], [8, 8]), ([304, 704], [8, 8]), ([40, 2104], [8, 8]), ([24, 64], [1, 32])]
-    {
-        for rows in [1, 8, 20] {
+    let in_blocks =
+        [[8, 8], [24, 72], [304, 704], [208, 1112], [40, 2104]].map(|dims| (dims, scheme([8, 8])));
+    let others = [([24, 64], scheme([1, 32])), ([24, 64], two_levels)];
+    for ([d_input, d_output], scheme) in in_blocks.into_iter().chain(others) {
+        for rows in [1, 3, 7, 20] {
             let x = uniform([rows, d_input], -1.0, 1.0, DType::F32);
             let weight = uniform([d_input, d_output], -1.0, 1.0, DType::F32);
-            let weight = weight.quantize_dynamic(&scheme(block));
+            let weight = weight.quantize_dynamic(&scheme);
             let bias = uniform([d_output], -1.0, 1.0, DType::F32);
             let run = |name, weight: Tensor<2>| {
                 let layout = WeightLayout::InputFirst;
@@ -83,8 +92,8 @@ fn weights_of_16_bits() {
     if !crate::support::device().supports_dtype(DType::BF16) {
         return;
     }
-    for [d_input, d_output] in [[5, 3], [304, 700], [9, 2100], [2100, 9]] {
-        for rows in [1, 8, 33] {
+    for [d_input, d_output] in [[5, 3], [203, 1100], [304, 700], [9, 2100], [2100, 9]] {
+        for rows in [1, 3, 7, 33] {
             let x = uniform([rows, d_input], -1.0, 1.0, DType::F32);
             let weight = uniform([d_output, d_input], -1.0, 1.0, DType::F32).inner();
             let weight = weight.cast(DType::BF16).transpose();
@@ -115,6 +124,16 @@ fn rows_that_are_not_contiguous() {
         outcome(name, vec![y.flatten(0, 1)], vec![("x", wrt(&x)), ("weight", wrt(&weight))])
     };
     assert_same(&run("portable", Implementation::Portable), &run("fused", Implementation::Auto), 1e-5);
+}
+
+/// What is no number stays in its row.
+#[test]
+fn an_infinite_input() {
+    let x = Tensor::<2>::from_data([[1.0, f32::INFINITY], [2.0, 3.0]], &crate::support::device());
+    let weight = Tensor::<2>::ones([2, 17], &x.device());
+    let y = linear(x, weight, None, WeightLayout::InputFirst, Implementation::Auto);
+    let expected = Tensor::<2>::from_data([[f32::INFINITY], [5.0]], &y.device()).repeat_dim(1, 17);
+    y.into_data().assert_eq(&expected.into_data(), false);
 }
 
 #[test]

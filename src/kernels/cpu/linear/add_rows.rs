@@ -13,7 +13,7 @@ use crate::kernels::real::Real;
 /// all of them.
 pub(super) const STREAMS: usize = 8;
 
-/// Columns of the weights that pass at once, so that they are in the first cache for all rows.
+/// Columns of the weights that pass at once, so that they stay near for all rows.
 pub(super) const COLUMNS: usize = 1024;
 
 /// Bytes that memory hands over at a time.
@@ -124,7 +124,8 @@ impl<'a, F: Real, W: Weight<F>, S: Scale<F>> AddRows<'a, F, W, S> {
         })
     }
 
-    /// A block of weights to all rows: as many of these at a time, and as many columns, as registers hold.
+    /// A block of weights to all rows: as many of these at a time, and as many columns, as registers hold in `f32`. With the
+    /// first of them the next block is fetched; then the own one, which is there.
     #[inline(always)]
     fn add<const FMA: bool>(&mut self, input: usize, column: usize) {
         let block = self.block(input, column);
@@ -163,12 +164,14 @@ impl<'a, F: Real, W: Weight<F>, S: Scale<F>> AddRows<'a, F, W, S> {
         let len = lines[0].len();
         let wide = len - len % (LANES * VECTORS);
         for column in (0..wide).step_by(LANES * VECTORS) {
-            let sums = products::<F, W, FMA, ROWS, VECTORS>(&x, lines, next, column);
+            fetch(next, column..column + LANES * VECTORS);
+            let sums = products::<F, W, FMA, ROWS, VECTORS>(&x, lines, column);
             for (vector, sums) in sums.iter().enumerate() {
                 self.add_sums::<FMA, ROWS>(sums, [row, input, first + column + vector * LANES]);
             }
         }
         for column in (wide..len).step_by(LANES) {
+            fetch(next, column..column + LANES);
             let mut padded = [[W::default(); LANES]; STREAMS];
             for (padded, line) in padded.iter_mut().zip(lines) {
                 let line = &line[column..];
@@ -176,7 +179,7 @@ impl<'a, F: Real, W: Weight<F>, S: Scale<F>> AddRows<'a, F, W, S> {
                 padded[..count].copy_from_slice(&line[..count]);
             }
             let padded = padded.each_ref().map(|line| line.as_slice());
-            let [sums] = products::<F, W, FMA, ROWS, 1>(&x, &padded[..lines.len()], next, 0);
+            let [sums] = products::<F, W, FMA, ROWS, 1>(&x, &padded[..lines.len()], 0);
             self.add_sums::<FMA, ROWS>(&sums, [row, input, first + column]);
         }
         ROWS
@@ -198,21 +201,28 @@ impl<'a, F: Real, W: Weight<F>, S: Scale<F>> AddRows<'a, F, W, S> {
     }
 }
 
-/// Some columns of `x` times the lines, `[vector][row]`; those that come next are fetched.
+/// Asks for some columns of some lines, where they are the first in their line of memory.
+#[inline(always)]
+fn fetch<W>(lines: &[&[W]; STREAMS], columns: Range<usize>) {
+    let bytes = columns.start * size_of::<W>()..columns.end * size_of::<W>();
+    for ahead in (bytes.start.next_multiple_of(LINE)..bytes.end).step_by(LINE) {
+        for line in lines {
+            prefetch(line.as_ptr().wrapping_byte_add(ahead));
+        }
+    }
+}
+
+/// Some columns of `x` times the lines, `[vector][row]`.
 #[inline(always)]
 fn products<F: Real, W: Weight<F>, const FMA: bool, const ROWS: usize, const VECTORS: usize>(
     x: &[[F; ROWS]; STREAMS],
     lines: &[&[W]],
-    next: &[&[W]; STREAMS],
     column: usize,
 ) -> [[Lanes<F>; ROWS]; VECTORS] {
     let mut sums = [[[F::zero(); LANES]; ROWS]; VECTORS];
-    for ((x, line), next) in x.iter().zip(lines).zip(next) {
+    for (x, line) in x.iter().zip(lines) {
         let vectors = line[column..].as_chunks::<LANES>().0;
         let vectors: &[[W; LANES]; VECTORS] = vectors.first_chunk().expect("whole vectors");
-        for ahead in (0..size_of_val(vectors)).step_by(LINE) {
-            prefetch(next.as_ptr().wrapping_add(column).wrapping_byte_add(ahead));
-        }
         for (sums, weights) in sums.iter_mut().zip(vectors) {
             let weights: Lanes<F> = from_fn(|lane| weights[lane].float());
             for (sum, &x) in sums.iter_mut().zip(x) {

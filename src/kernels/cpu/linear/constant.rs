@@ -37,7 +37,7 @@ fn cut<F: Real>(rows: &[F], widths: &[usize]) -> Vec<Vec<F>> {
     let piece = |&width: &usize| {
         start += width;
         let piece = start - width..start;
-        rows.chunks_exact(widths.iter().sum()).flat_map(|row| row[piece.clone()].iter().copied()).collect()
+        rows.chunks_exact(widths.iter().sum()).flat_map(|row| &row[piece.clone()]).copied().collect()
     };
     widths.iter().map(piece).collect()
 }

@@ -1,4 +1,4 @@
-//! A few rows times a matrix: the matrix is read once, in order, on all threads.
+//! A few rows times a matrix, which is read once, on all threads.
 
 use rayon::prelude::*;
 
@@ -14,8 +14,14 @@ const TASK: usize = 1 << 15;
 /// Parallel tasks, at most. They do not depend on the number of threads, so that results do not.
 const PARTS: usize = 16;
 
-/// Inputs for every row of sums that are added up in the end, at least: these take a fraction of the time of the weights.
-const INPUTS: usize = 8;
+/// Up to so many rows memory is the limit, and not arithmetic.
+const BOUND_BY_MEMORY: usize = 4;
+
+/// Outputs of a task, at least, where arithmetic is the limit.
+const SHORT: usize = 128;
+
+/// Outputs of a task are a multiple: whole lines of memory, in any format.
+const PIECE: usize = 64;
 
 /// `x [rows, d_input]` times the weights `[d_input, width]`, contiguous along one of their axes.
 pub(super) fn product<F: Real>(
@@ -33,17 +39,24 @@ pub(super) fn product<F: Real>(
     }
 }
 
-/// Each task takes all outputs and some of the inputs, and sums are added up in the end; or, where rows of weights are so
-/// long that pieces of them are read about as fast, all inputs and some of the outputs.
+/// `x` times weights of any format, whose rows are contiguous.
+///
+/// Each task takes all outputs and some of the inputs, so that it reads whole rows of weights, and sums are added up in the
+/// end; or all inputs and some of the outputs: whichever makes more tasks.
 pub(super) fn by_inputs<F: Real, W: Weight<F>, S: Scale<F>>(
     x: &[F],
     weights: Weights<'_, W, S>,
     [width, d_input]: [usize; 2],
 ) -> Vec<F> {
+    if width == 0 {
+        return Vec::new();
+    }
     let rows = x.len() / d_input;
     let parts = (d_input * width / TASK).clamp(1, PARTS);
-    let of_inputs = parts.min(d_input / (INPUTS * rows)).max(1);
-    let of_outputs = parts.min(width / COLUMNS).max(1);
+    // Sums should be fewer than weights, and pieces of a row long where memory is the limit.
+    let of_inputs = parts.min(d_input / (STREAMS * rows)).max(1);
+    let long = if rows > BOUND_BY_MEMORY { SHORT } else { COLUMNS };
+    let of_outputs = parts.min(width / long).max(1);
     let cut = |len: usize, parts: usize, step: usize| {
         let some = len.div_ceil(parts).next_multiple_of(step);
         (0..len).into_par_iter().step_by(some).map(move |first| first..(first + some).min(len))
@@ -55,7 +68,7 @@ pub(super) fn by_inputs<F: Real, W: Weight<F>, S: Scale<F>>(
         crate::kernels::cpu::total(parts.iter())
     } else {
         let parts: Vec<Vec<F>> =
-            cut(width, of_outputs, COLUMNS).map(|outputs| part(0..d_input, outputs)).collect();
+            cut(width, of_outputs, PIECE).map(|outputs| part(0..d_input, outputs)).collect();
         parts.concat()
     };
     add_rows::in_rows(vectors, [rows, width])

@@ -23,28 +23,10 @@ const _: () = assert!(STREAMS == BLOCK && LANES.is_multiple_of(BLOCK));
 #[derive(Clone, Debug)]
 pub(crate) struct Int8(pub(crate) FlexQTensor);
 
-/// The weights as the kernel reads them.
-#[derive(Clone, Copy)]
-struct Blocks<'a> {
-    /// `[d_input, d_output]`.
-    values: &'a [i8],
-    /// `[d_input / BLOCK, d_output / BLOCK]`.
-    scales: &'a [f32],
-    d_output: usize,
-}
-
-impl<'a> Blocks<'a> {
-    /// The scales and the values of each row of blocks.
-    fn rows(self) -> impl Iterator<Item = (&'a [f32], &'a [i8])> {
-        let blocks = self.values.chunks_exact(BLOCK * self.d_output);
-        self.scales.chunks_exact(self.d_output / BLOCK).zip(blocks)
-    }
-}
-
 impl Int8 {
-    fn blocks(&self) -> Blocks<'_> {
-        let [_, d_output] = self.dims();
-        Blocks { values: self.0.tensor().storage(), scales: self.0.scales(), d_output }
+    /// `[d_input, d_output]`.
+    fn values(&self) -> &[i8] {
+        self.0.tensor().storage()
     }
 }
 
@@ -56,8 +38,10 @@ impl Constant for Int8 {
     fn floats<F: Real>(&self) -> Vec<F> {
         let [d_input, d_output] = self.dims();
         let mut floats = vec![F::zero(); d_input * d_output];
-        let blocks: Vec<_> = self.blocks().rows().collect();
-        floats.par_chunks_mut(BLOCK * d_output).zip(blocks).for_each(|(floats, (scales, values))| {
+        let scales = self.0.scales().par_chunks_exact(d_output / BLOCK);
+        let values = self.values().par_chunks_exact(BLOCK * d_output);
+        let blocks = floats.par_chunks_exact_mut(BLOCK * d_output);
+        blocks.zip(scales).zip(values).for_each(|((floats, scales), values)| {
             vectorised(Widen { floats, scales, values });
         });
         floats
@@ -65,10 +49,9 @@ impl Constant for Int8 {
 
     fn few_rows<F: Real>(&self, x: &[F]) -> Vec<F> {
         let [d_input, d_output] = self.dims();
-        let Blocks { values, scales, .. } = self.blocks();
         let at = Layout::new(0, d_output, 1);
-        let weights = Weights { weights: values, at, scale: BlockScales { scales, row: d_output / BLOCK } };
-        few_rows::by_inputs(x, weights, [d_output, d_input])
+        let scale = BlockScales { scales: self.0.scales(), row: d_output / BLOCK };
+        few_rows::by_inputs(x, Weights { weights: self.values(), at, scale }, [d_output, d_input])
     }
 }
 
@@ -105,11 +88,10 @@ impl<F: Real> Weight<F> for i8 {
     }
 }
 
-/// A scale for every block.
+/// A scale for every block, `[d_input / BLOCK, row]`.
 #[derive(Clone, Copy)]
 struct BlockScales<'a> {
     scales: &'a [f32],
-    /// Of a row of blocks.
     row: usize,
 }
 
@@ -117,6 +99,7 @@ impl<F: Real> Scale<F> for BlockScales<'_> {
     #[inline(always)]
     fn of(self, input: usize, column: usize) -> Lanes<F> {
         let scales = &self.scales[input / BLOCK * self.row + column / BLOCK..];
+        // Beyond the last column any number will do.
         let scale = |block| F::from_f32(scales.get(block).copied().unwrap_or(0.0)).expect("a float");
         let scales: [F; LANES / BLOCK] = std::array::from_fn(scale);
         std::array::from_fn(|lane| scales[lane / BLOCK])

@@ -26,7 +26,7 @@ pub(crate) struct Linear {
     pub(crate) widths: Vec<usize>,
 }
 
-/// Up to so many rows the weights are read once for all of them, at the speed of memory.
+/// Up to so many rows the weights are read once for all of them, as they lie.
 const FEW_ROWS: usize = 32;
 
 /// Elements of a parallel task that adds or sums.
