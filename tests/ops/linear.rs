@@ -5,7 +5,7 @@ use crate::support::{assert_same, has_f64, outcome, uniform, wrt};
 
 /// `[rows, d_input, d_output]`: one row and a few, less than registers hold, and large enough for several tasks of inputs or of
 /// outputs and for several blocks; many.
-const SIZES: [[usize; 3]; 16] = [
+const SIZES: [[usize; 3]; 17] = [
     [1, 5, 3],
     [2, 16, 40],
     [3, 8, 16],
@@ -16,6 +16,7 @@ const SIZES: [[usize; 3]; 16] = [
     [1, 1040, 520],
     [5, 203, 1100],
     [1, 9, 1500],
+    [2, 40, 2100],
     [7, 45, 2100],
     [9, 33, 17],
     [32, 300, 130],
@@ -70,7 +71,7 @@ fn weights_of_8_bits() {
         [[8, 8], [24, 72], [304, 704], [208, 1112], [40, 2104]].map(|dims| (dims, scheme([8, 8])));
     let others = [([24, 64], scheme([1, 32])), ([24, 64], two_levels)];
     for ([d_input, d_output], scheme) in in_blocks.into_iter().chain(others) {
-        for rows in [1, 3, 7, 20] {
+        for rows in [1, 3, 7, 8, 20] {
             let x = uniform([rows, d_input], -1.0, 1.0, DType::F32);
             let weight = uniform([d_input, d_output], -1.0, 1.0, DType::F32);
             let weight = weight.quantize_dynamic(&scheme);
@@ -93,7 +94,7 @@ fn weights_of_16_bits() {
         return;
     }
     for [d_input, d_output] in [[5, 3], [203, 1100], [304, 700], [9, 2100], [2100, 9]] {
-        for rows in [1, 3, 7, 33] {
+        for rows in [1, 3, 7, 8, 33] {
             let x = uniform([rows, d_input], -1.0, 1.0, DType::F32);
             let weight = uniform([d_output, d_input], -1.0, 1.0, DType::F32).inner();
             let weight = weight.cast(DType::BF16).transpose();
