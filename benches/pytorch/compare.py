@@ -175,6 +175,8 @@ def main():
         return
     if args.rounds < 5:
         parser.error("--rounds must be at least 5")
+    if args.markdown:
+        report.around(args.markdown)  # known before minutes are spent
     records = [json.loads(line) for file in args.files for line in Path(file).read_text().splitlines()]
     if records:
         print(report.table(records))

@@ -55,13 +55,18 @@ def limits(records):
     return "; ".join(spans)
 
 
+def around(path):
+    """What stands before and after the two marks of a file."""
+    try:
+        before, rest = Path(path).read_text().split(BEGIN, 1)
+        return before, rest.split(END, 1)[1]
+    except (OSError, ValueError, IndexError):
+        raise SystemExit(f"compare.py: --markdown {path}: needs a file with the lines {BEGIN} and {END}") from None
+
+
 def write_markdown(path, records):
     """Replaces what stands between the two marks of the file."""
-    text = Path(path).read_text()
-    if BEGIN not in text or END not in text:
-        raise SystemExit(f"compare.py: {path} needs the lines {BEGIN} and {END}")
-    before, rest = text.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
+    before, after = around(path)
     about = records[0]["about"]
     loads = [record["about"]["load_before"] for record in records]
     lines = [
