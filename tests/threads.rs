@@ -60,10 +60,7 @@ fn threads_change_no_bit() {
         let model = config.init(&device).train();
         let one = run(&model, &x, 1);
         for threads in [2, 5] {
-            assert!(
-                one == run(&model, &x, threads),
-                "{threads} threads gave other bits than one: {mixer:?}"
-            );
+            assert!(one == run(&model, &x, threads), "{threads} threads gave other bits than one: {mixer:?}");
         }
         assert!(one.len() > 2 * 3 * 300 * D_MODEL && mixer.d_model() == D_MODEL);
     }

@@ -42,6 +42,12 @@ impl Files {
         })
     }
 
+    /// Whether this is what was written down of a run's training. Trained again, on another machine or by another version, it may
+    /// have come out as another model.
+    pub fn hold(&self, run: &Run, curve: &[CurveRecord]) -> bool {
+        self.curves.records.iter().filter(|point| point.run == *run).eq(curve)
+    }
+
     /// What they hold.
     ///
     /// # Errors

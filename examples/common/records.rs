@@ -178,6 +178,16 @@ impl<R: Serialize + DeserializeOwned + Clone> Records<R> {
         self.write()
     }
 
+    /// Puts records in the place of those that `is_old` says.
+    pub fn replace(
+        &mut self,
+        is_old: impl Fn(&R) -> bool,
+        records: impl IntoIterator<Item = R>,
+    ) -> Result<()> {
+        self.records.retain(|record| !is_old(record));
+        self.extend(records)
+    }
+
     fn write(&self) -> Result<()> {
         let mut text = String::new();
         for record in &self.records {

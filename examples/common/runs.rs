@@ -169,8 +169,10 @@ impl Session<'_> {
         match outcome {
             Ok(None) => return Ok(()),
             Ok(Some((found, curve))) => {
-                if !files.curves.records.iter().any(|point| point.run == *run) {
-                    files.curves.extend(curve)?;
+                if !files.hold(run, &curve) {
+                    // In this order, so that records and curve are never of two models.
+                    files.records.replace(|record| record.run == *run, [])?;
+                    files.curves.replace(|point| point.run == *run, curve)?;
                 }
                 files.records.extend(found)?;
             }
@@ -216,7 +218,9 @@ impl Session<'_> {
         };
         let curve: Vec<CurveRecord> = outcome.curve.iter().map(point).collect();
         let about = About { run, params, device, strings: self.options.strings() };
-        let found = ask(arm, &about, &outcome, self.earlier, &mut progress);
+        let is_known = self.files.lock().expect("no run panics while it writes").hold(run, &curve);
+        let earlier = if is_known { self.earlier } else { &[] };
+        let found = ask(arm, &about, &outcome, earlier, &mut progress);
         progress.finish();
         Ok(Some((found, curve)))
     }
