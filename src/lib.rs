@@ -42,8 +42,8 @@
 //! | `learner` | the same models under burn-train (feature `learner`) |
 //! | [`training`] | [`fit`](training::fit): fresh examples at every step, AdamW, runs that resume |
 //! | [`evaluation`] | strings and characters right, by length; perplexity |
-//! | [`tasks`] | seeded synthetic tasks: copying, n-gram lookup, duplicated n-grams, associative recall, selective copying, induction, flip-flop, the phone book, real text; packing; batches |
 //! | [`theory`] | a transformer that copies by construction; what a state of so many bits can copy at best |
+//! | [`tasks`] | seeded synthetic tasks: copying, n-gram lookup, duplicated n-grams, associative recall, selective copying, induction, flip-flop, the phone book, real text; packing; batches |
 //! | [`checkpoint`] | published models: Hugging Face's folders, loaded and saved |
 //! | [`generation`] | [`generate`](models::LanguageModel::generate), [`Decoder`](generation::Decoder), [`Sampler`](generation::Sampler) |
 //! | [`testing`] | the laws of a mixer as a suite, for mixers of your own |

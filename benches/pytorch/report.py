@@ -72,6 +72,6 @@ def write_markdown(path, records):
     lines = [
         f"{about['machine']}; PyTorch {about['torch']}, {about['torch_allocator']}; {about['threads']} threads each, "
         f"{about['rounds']} rounds. Load average before: "
-        f"{min(loads)} to {max(loads)} (above 0: other processes were running, and ratios are not to be relied on).",
+        f"{min(loads)} to {max(loads)} (about 1 and more: other processes were running, and ratios are not to be relied on).",
         f"Limits measured beside the workloads: {limits(records)}.", "", table(records)]
     Path(path).write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}")

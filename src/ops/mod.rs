@@ -1,8 +1,8 @@
 //! The recurrences, tensors in and tensors out, without parameters.
 //!
-//! An op is named by its recurrence, not by a paper; one serves many layers. Each has a `reference` (the
-//! paper's loop, the oracle), a portable form in plain tensor operations for every backend, and, where the
-//! kernel exists, a fused form for the CPU backends; [`Implementation`] chooses.
+//! An op is named by its recurrence, not by a paper; one serves many layers. Attention and the recurrences have a
+//! `…_reference` (the paper's loop, the oracle); every op has a portable form in plain tensor operations for every backend,
+//! and, where the kernel exists, a fused form for the CPU backends; [`Implementation`] chooses.
 
 mod activation;
 mod attention;
