@@ -132,8 +132,10 @@ impl Scorecard {
         device: &Device,
         observer: &mut impl Observer,
     ) -> Result<Vec<Score>> {
-        if self.strings == 0 {
-            return Err(Error::Config("scorecard: strings must be at least 1, got 0".into()));
+        for (name, number) in [("strings", self.strings), ("steps", self.steps)] {
+            if number == 0 {
+                return Err(Error::Config(format!("scorecard: {name} must be at least 1, got 0")));
+            }
         }
         let mut scores = Vec::new();
         for Question { task, unit, by_answer, lengths, context_len } in questions() {

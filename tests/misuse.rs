@@ -8,6 +8,9 @@ use burn_sequence::generation::GenerateOptions;
 use burn_sequence::layers::*;
 use burn_sequence::models::{LanguageModel, LanguageModelConfig};
 use burn_sequence::ops::Segments;
+use burn_sequence::tasks::{
+    DuplicateNgram, FlipFlop, Induction, KeyPlace, NgramLookup, SelectiveCopying, Task,
+};
 
 fn message(act: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(act)).expect_err("this must panic");
@@ -176,6 +179,113 @@ fn tokens_and_prompts() {
     assert!(found.contains("token 10") && found.contains("vocab_size is 10"), "{found}");
     let found = error(&[]);
     assert!(found.contains("empty"), "{found}");
+}
+
+#[test]
+fn no_rows_and_no_tokens() {
+    let device = Device::default();
+    let model = model();
+    for dims in [[1, 0], [0, 4]] {
+        let found = message(|| drop(model.forward(Tensor::zeros(dims, &device), None, None)));
+        assert_eq!(found, format!("tokens: expected at least one row and one token, got {dims:?}"));
+        let [batch, seq] = dims;
+        for mixer in MixerConfig::defaults(16) {
+            if let MixerConfig::Parallel(_) = mixer {
+                continue;
+            }
+            let x = Tensor::zeros([batch, seq, 16], &device);
+            let found = message(|| drop(mixer.build(&device).forward(x, None, None)));
+            assert_eq!(
+                found,
+                format!("a mixer: expected at least one row and one token, got {dims:?}"),
+                "{mixer:?}"
+            );
+        }
+    }
+    assert_eq!(message(|| drop(Segments::from_lengths(&[]))), "segments: at least one document is needed");
+}
+
+/// A state whose counts are of another batch.
+#[test]
+fn counts_of_another_batch() {
+    let device = Device::default();
+    let x = || Tensor::zeros([2, 3, 8], &device);
+    let retention = RetentionConfig::new(8).with_n_heads(2).init(&device);
+    let mut state = retention.init_state(2, &device);
+    state.seen.pop();
+    let found = message(|| drop(retention.forward(x(), None, Some(state))));
+    assert_eq!(found, "state: seen is of 1 rows, expected 2");
+    let rg_lru = RgLruConfig::new(8).with_n_heads(2).init(&device);
+    let mut state = rg_lru.init_state(2, &device);
+    state.seen.push(0);
+    let found = message(|| drop(rg_lru.forward(x(), None, Some(state))));
+    assert_eq!(found, "state: seen is of 3 rows, expected 2");
+}
+
+/// A key that is misspelt is no other model.
+#[test]
+fn misspelt_keys() {
+    let config: LanguageModelConfig = LanguageModelConfig::parse("lstm + mlp", 8, 10).unwrap();
+    let json = serde_json::to_string(&config).unwrap();
+    for (key, misspelt) in [
+        ("\"feed_forward\"", "\"feed_foward\""),
+        ("\"norm_epsilon\"", "\"norm_eps\""),
+        ("\"logits_soft_cap\"", "\"logit_soft_cap\""),
+    ] {
+        assert!(json.contains(key), "{json}");
+        let found = serde_json::from_str::<LanguageModelConfig>(&json.replace(key, misspelt))
+            .unwrap_err()
+            .to_string();
+        assert!(found.contains(misspelt.trim_matches('"')), "{found}");
+    }
+}
+
+/// Tasks from a file are checked as those that are made here.
+#[test]
+fn tasks_from_files() {
+    let check = |task: &dyn Task, length| task.check(length).expect_err("no such task").to_string();
+    let lookup: NgramLookup = changed(&NgramLookup::new(5..=9, 2, 2, KeyPlace::Suffix), "n", 0.into());
+    assert!(check(&lookup, 8).contains("n (0)"));
+    let induction: Induction = changed(&Induction::new(5..=9), "vocab_size", 1.into());
+    assert!(check(&induction, 8).contains("vocab_size must be at least 3, not 1"));
+    let flip_flop: FlipFlop = changed(&FlipFlop::new(5..=9, 0.5), "ignore", 1.5.into());
+    assert!(check(&flip_flop, 8).contains("ignore must be between 0 and 1, not 1.5"));
+    let selective: SelectiveCopying = changed(&SelectiveCopying::new(5..=9, 3), "vocab_size", 2.into());
+    assert!(check(&selective, 8).contains("vocab_size must be at least 4, not 2"));
+    let duplicate: DuplicateNgram = changed(&DuplicateNgram::new(5..=9, 2), "n", 0.into());
+    assert!(check(&duplicate, 8).contains("n (0)"));
+}
+
+/// A task read back from JSON in which one value is another.
+fn changed<T: serde::Serialize + serde::de::DeserializeOwned>(
+    task: &T,
+    key: &str,
+    value: serde_json::Value,
+) -> T {
+    let mut json = serde_json::to_value(task).unwrap();
+    let place = json.get_mut(key).expect("the task has it");
+    *place = value;
+    serde_json::from_value(json).unwrap()
+}
+
+#[test]
+fn sizes_beyond_reason() {
+    let parse = |d_model, vocab_size| LanguageModelConfig::<MixerConfig>::parse("lstm", d_model, vocab_size);
+    let found = parse(usize::MAX, 10).unwrap_err().to_string();
+    assert!(found.contains("d_model must be at most 1048576"), "{found}");
+    let found = parse(8, 1 << 30).and_then(|config| config.check()).unwrap_err().to_string();
+    assert!(found.contains("vocab_size must be at most 1048576"), "{found}");
+}
+
+/// One step size for all.
+#[test]
+fn step_sizes_of_one_value() {
+    for pattern in ["mamba(dt_min=0.1, dt_max=0.1)", "mamba2(dt_min=0.1, head_dim=8)", "s4d(dt_min=0.1)"] {
+        let config: LanguageModelConfig = LanguageModelConfig::parse(pattern, 8, 10).unwrap();
+        let (logits, _) =
+            config.init(&Device::default()).forward(Tensor::zeros([1, 3], &Device::default()), None, None);
+        assert!(logits.into_data().iter::<f32>().all(f32::is_finite), "{pattern}");
+    }
 }
 
 #[test]

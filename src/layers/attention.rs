@@ -198,12 +198,17 @@ impl Attention {
 
     /// Queries, keys and values of tokens at `positions`, of one row for all or of every row.
     fn project(&self, x: Tensor<3>, positions: &[usize]) -> [Tensor<4>; 3] {
+        let head_dim = self.config.head_dim();
         let heads = |x: Tensor<3>| {
             let [_, _, width] = x.dims();
-            to_heads(x, width / self.config.head_dim())
+            to_heads(x, width / head_dim)
         };
         let normed = |x: Tensor<3>, norm: &Option<RmsNorm>| match (self.config.qk_norm, norm) {
-            (Some(QkNorm::Head), Some(norm)) => rms_norm(heads(x), norm.gamma.val(), norm.epsilon),
+            (Some(QkNorm::Head), Some(norm)) => {
+                let [batch, seq, width] = x.dims();
+                let x = x.reshape([batch, seq, width / head_dim, head_dim]);
+                rms_norm(x, norm.gamma.val(), norm.epsilon).swap_dims(1, 2)
+            }
             (Some(QkNorm::Whole), Some(norm)) => heads(rms_norm(x, norm.gamma.val(), norm.epsilon)),
             _ => heads(x),
         };

@@ -157,10 +157,11 @@ impl Gla {
         let GlaConfig { n_heads, gate_normalizer, chunk_size, norm_epsilon, .. } = self.config;
         let gate = apply_linear(&self.gk_up, apply_linear(&self.gk_down, x.clone()));
         // log σ(x) = −softplus(−x)
-        let log_decay = softplus(gate.neg()) / -gate_normalizer;
+        // Products, not quotients, whose gradients are rounded to f32.
+        let log_decay = softplus(gate.neg()) * -gate_normalizer.recip();
         let inputs = VectorDecayInputs {
             q: to_heads(apply_linear(&self.q_proj, x.clone()), n_heads)
-                / (self.config.key_dim() as f64).sqrt(),
+                * (self.config.key_dim() as f64).powf(-0.5),
             k: to_heads(apply_linear(&self.k_proj, x.clone()), n_heads),
             v: to_heads(apply_linear(&self.v_proj, x.clone()), n_heads),
             log_decay: to_heads(log_decay, n_heads),

@@ -48,8 +48,9 @@ impl FeatureMap {
                 let width = dim as f64;
                 let one = Tensor::ones([a, b, c, 1], (&x.device(), x.dtype()));
                 let square = x.clone().unsqueeze_dim::<5>(4) * x.clone().unsqueeze_dim::<5>(3);
-                let square = square.reshape([a, b, c, dim * dim]) / (2.0 * width).sqrt();
-                Tensor::cat(vec![one, x / width.powf(0.25), square], 3)
+                // Products, not quotients, whose gradients are rounded to f32.
+                let square = square.reshape([a, b, c, dim * dim]) * (2.0 * width).powf(-0.5);
+                Tensor::cat(vec![one, x * width.powf(-0.25), square], 3)
             }
         }
     }

@@ -3,13 +3,13 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{GateController, Linear, Lstm as BurnLstm, LstmConfig as BurnLstmConfig};
-use burn::tensor::{Device, Tensor, TensorData, assert_shape};
+use burn::tensor::{Device, Tensor, TensorData, activation::sigmoid, assert_shape};
 
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use super::state::{MixerState, StateMapper};
 use crate::Result;
 use crate::check::check_sizes;
-use crate::ops::{Implementation, LstmInputs, Segments, WeightLayout, linear, lstm};
+use crate::ops::{Implementation, LstmInputs, Segments, WeightLayout, apply_linear, linear, lstm};
 
 /// Configuration of [`Lstm`].
 #[derive(Config, Debug, PartialEq)]
@@ -140,6 +140,23 @@ impl SequenceMixer for Lstm {
         assert_shape!(cell, [batch, d_model]);
         assert_shape!(hidden, [batch, d_model]);
         Segments::aligned(x, segments, |x, segments| self.mix(x, segments, state))
+    }
+
+    /// Gate by gate: `forward` sets the weights of all side by side, three times the memory that a token needs.
+    fn step(&self, x: Tensor<2>, state: LstmState) -> (Tensor<2>, LstmState) {
+        let [batch, _] = x.dims();
+        let d_model = self.d_model;
+        assert_shape!(x, [_, d_model]);
+        let LstmState { cell, hidden } = state;
+        assert_shape!(cell, [batch, d_model]);
+        assert_shape!(hidden, [batch, d_model]);
+        let [input, forget, output, candidate] = self.gates().map(|gate| {
+            apply_linear(&gate.input_transform, x.clone())
+                + apply_linear(&gate.hidden_transform, hidden.clone())
+        });
+        let cell = sigmoid(forget) * cell + sigmoid(input) * candidate.tanh();
+        let hidden = sigmoid(output) * cell.clone().tanh();
+        (hidden.clone(), LstmState { cell, hidden })
     }
 
     fn state_growth(&self) -> StateGrowth {

@@ -124,10 +124,15 @@ pub(super) fn conv_initializer(d_conv: usize) -> Initializer {
     Initializer::Uniform { min: -bound, max: bound }
 }
 
+/// Logarithms of numbers log-uniform in `[min, max]`, which may be one number.
+pub(super) fn log_uniform([min, max]: [f64; 2], len: usize, device: &Device) -> Tensor<1> {
+    let place = Tensor::<1>::random([len], Distribution::Uniform(0.0, 1.0), device);
+    place * (max.ln() - min.ln()) + min.ln()
+}
+
 /// The inverse of softplus at step sizes log-uniform in `[min, max]`, at least 1e-4.
 pub(super) fn dt_bias([min, max]: [f64; 2], len: usize, device: &Device) -> Tensor<1> {
-    let dt =
-        Tensor::<1>::random([len], Distribution::Uniform(min.ln(), max.ln()), device).exp().clamp_min(1e-4);
+    let dt = log_uniform([min, max], len, device).exp().clamp_min(1e-4);
     // softplus⁻¹(x) = x + ln(1 − e⁻ˣ)
     let inverse = (dt.clone().neg().exp().neg() + 1.0).log();
     dt + inverse

@@ -29,7 +29,7 @@ macro_rules! matrix_mixer {
     ($Mixer:ty) => {
         const _: () = {
             use burn::tensor::assert_shape;
-            use $crate::layers::positions::seen_after;
+            use $crate::layers::positions::{check_seen, seen_after};
             use $crate::layers::{SequenceMixer, StateGrowth};
 
             impl SequenceMixer for $Mixer {
@@ -55,6 +55,7 @@ macro_rules! matrix_mixer {
                     let ([batch, heads, key_dim, value_dim], matrix) =
                         (self.state_dims(batch), &state.matrix);
                     assert_shape!(matrix, [batch, heads, key_dim, value_dim]);
+                    check_seen(&state.seen, batch);
                     Segments::aligned(x, segments, |x, segments| {
                         let seen = seen_after(segments, &state.seen, seq);
                         let (y, matrix) = self.mix(x, segments, state);

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use super::state::{MixerState, StateMapper};
-use crate::ops::Segments;
+use crate::ops::{Segments, rms_norm};
 use crate::{Error, Result};
 
 /// Configuration of [`Parallel`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ParallelConfig<C> {
     /// Width of the model.
     pub d_model: usize,
@@ -116,8 +117,10 @@ impl<C: BuildMixer> BuildMixer for ParallelConfig<C> {
 impl<M: SequenceMixer> Parallel<M> {
     fn average<const D: usize>(&self, outputs: Vec<Tensor<D>>) -> Tensor<D> {
         let count = outputs.len() as f64;
-        let normed = outputs.into_iter().zip(&self.norms).map(|(y, norm)| norm.forward(y));
-        normed.reduce(|sum, y| sum + y).expect("at least one branch") / count
+        let normed = |(y, norm): (_, &RmsNorm)| rms_norm(y, norm.gamma.val(), norm.epsilon);
+        let normed = outputs.into_iter().zip(&self.norms).map(normed);
+        // Not a quotient, whose gradient is rounded to f32.
+        normed.reduce(|sum, y| sum + y).expect("at least one branch") * count.recip()
     }
 
     fn states(&self, state: Option<ParallelState<M::State>>) -> Vec<Option<M::State>> {

@@ -12,6 +12,12 @@ pub(super) fn positions(segments: Option<&Segments>, earlier: &[usize], seq: usi
     }
 }
 
+/// A state counts the tokens of every row.
+pub(super) fn check_seen(seen: &[usize], batch: usize) {
+    let rows = seen.len();
+    assert!(rows == batch, "state: seen is of {rows} rows, expected {batch}");
+}
+
 /// Tokens of its current document that each row has seen after a call on `seq` columns.
 pub(super) fn seen_after(segments: Option<&Segments>, earlier: &[usize], seq: usize) -> Vec<usize> {
     match segments {

@@ -137,7 +137,8 @@ impl Retention {
         let turned = |x: Tensor<3>| ROPE.rotate(to_heads(x, n_heads), &positions);
         let log_decay = TensorData::new(self.config.log_decays(), [1, n_heads, 1]);
         let inputs = ScalarDecayInputs {
-            q: turned(apply_linear(&self.q_proj, x.clone())) / (self.head_dim() as f64).sqrt(),
+            // A product, not a quotient, whose gradient is rounded to f32.
+            q: turned(apply_linear(&self.q_proj, x.clone())) * (self.head_dim() as f64).powf(-0.5),
             k: turned(apply_linear(&self.k_proj, x.clone())),
             v: to_heads(apply_linear(&self.v_proj, x.clone()), n_heads),
             log_decay: Some(Tensor::from_data(log_decay, (&x.device(), x.dtype()))),

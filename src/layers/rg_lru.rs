@@ -6,7 +6,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor, assert_shape};
 
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
-use super::positions::seen_after;
+use super::positions::{check_seen, seen_after};
 use super::state::{MixerState, StateMapper};
 use crate::check::{check_d_conv, check_sizes};
 use crate::ops::{
@@ -181,7 +181,8 @@ impl RgLru {
 
     fn check_state(&self, state: &RgLruState, batch: usize) {
         let (d_rnn, past) = (self.config.d_rnn(), self.config.d_conv - 1);
-        let RgLruState { conv, hidden, seen: _ } = state;
+        let RgLruState { conv, hidden, seen } = state;
+        check_seen(seen, batch);
         assert_shape!(conv, [batch, past, d_rnn]);
         assert_shape!(hidden, [batch, d_rnn]);
     }

@@ -5,9 +5,10 @@ use std::f64::consts::PI;
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::{Device, Distribution, Tensor, TensorData, assert_shape};
+use burn::tensor::{Device, Tensor, TensorData, assert_shape};
 use serde::{Deserialize, Serialize};
 
+use super::mamba::log_uniform;
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use crate::check::{check_dt, check_sizes};
 use crate::ops::complex::Complex;
@@ -117,11 +118,10 @@ impl S4dConfig {
     pub fn init(&self, device: &Device) -> S4d {
         expect_valid(self.check());
         let (d_model, pairs) = (self.d_model, self.pairs());
-        let log_dt = Distribution::Uniform(self.dt_min.ln(), self.dt_max.ln());
         let normal = |std: f64| Initializer::Normal { mean: 0.0, std };
         let imag = self.frequencies().repeat(d_model);
         S4d {
-            log_dt: Param::from_tensor(Tensor::random([d_model], log_dt, device)),
+            log_dt: Param::from_tensor(log_uniform([self.dt_min, self.dt_max], d_model, device)),
             a_log: Initializer::Constant { value: 0.5_f64.ln() }.init([d_model, pairs], device),
             a_imag: Param::from_data(TensorData::new(imag, [d_model, pairs]), device),
             c: normal(0.5_f64.sqrt()).init([d_model, pairs, 2], device),

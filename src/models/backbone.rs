@@ -26,6 +26,7 @@ pub enum LayerConfig<C = MixerConfig> {
 
 /// Configuration of a [`Backbone`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BackboneConfig<C = MixerConfig> {
     /// Width of the model.
     pub d_model: usize,

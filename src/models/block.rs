@@ -36,6 +36,7 @@ pub enum NormPlacement {
 
 /// Configuration of a [`Block`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BlockConfig<C = MixerConfig> {
     /// The mixer.
     pub mixer: C,

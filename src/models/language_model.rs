@@ -6,7 +6,7 @@ use burn::tensor::{Device, Int, Tensor, assert_shape};
 use serde::{Deserialize, Serialize};
 
 use super::backbone::{Backbone, BackboneConfig, BackboneState};
-use crate::check::check_positive;
+use crate::check::{check_positive, check_sizes};
 use crate::kernels::among_workers;
 use crate::layers::{BuildMixer, Mixer, MixerConfig, MixerState, SequenceMixer};
 use crate::ops::{Implementation, Segments, WeightLayout, apply_linear, linear};
@@ -25,6 +25,7 @@ pub enum Head {
 
 /// Configuration of a [`LanguageModel`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LanguageModelConfig<C = MixerConfig> {
     /// Tokens are below this.
     pub vocab_size: usize,
@@ -95,11 +96,10 @@ impl<C: BuildMixer> LanguageModelConfig<C> {
     ///
     /// [`Error::Config`], naming what is wrong.
     pub fn check(&self) -> Result<()> {
-        if self.vocab_size == 0 || self.backbone.d_model == 0 {
-            let (vocab_size, d_model) = (self.vocab_size, self.backbone.d_model);
-            let problem = format!("vocab_size ({vocab_size}) and d_model ({d_model}) must be at least 1");
-            return Err(Error::Config(format!("language model: {problem}")));
-        }
+        check_sizes(
+            "language model",
+            &[("vocab_size", self.vocab_size), ("d_model", self.backbone.d_model)],
+        )?;
         check_positive("language model", "embedding_scale", self.embedding_scale)?;
         check_positive("language model", "logits_soft_cap", self.logits_soft_cap.unwrap_or(1.0))?;
         self.backbone.check()
@@ -203,7 +203,16 @@ impl<M: SequenceMixer> LanguageModel<M> {
     }
 
     /// `tokens [batch, seq]` to the vectors that the first layer reads, `[batch, seq, d_model]`.
+    ///
+    /// # Panics
+    ///
+    /// If there is no row or no token.
     pub fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        let [batch, seq] = tokens.dims();
+        assert!(
+            batch > 0 && seq > 0,
+            "tokens: expected at least one row and one token, got [{batch}, {seq}]"
+        );
         let x = self.embedding.forward(tokens);
         if self.embedding_scale == 1.0 { x } else { x * self.embedding_scale }
     }
@@ -218,7 +227,8 @@ impl<M: SequenceMixer> LanguageModel<M> {
             }
         };
         match self.logits_soft_cap {
-            Some(c) => (logits / c).tanh() * c,
+            // Not a quotient, whose gradient is rounded to f32.
+            Some(c) => (logits * c.recip()).tanh() * c,
             None => logits,
         }
     }

@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::store::ModuleRecord;
 use burn::tensor::Device;
 
-use super::language_model::{LanguageModel, LanguageModelConfig};
+use super::language_model::{Head, LanguageModel, LanguageModelConfig};
 use crate::files::write_atomically;
 use crate::layers::BuildMixer;
 use crate::{Error, Result};
@@ -17,13 +17,18 @@ const WEIGHTS: &str = "model.bpk";
 impl<C: BuildMixer> LanguageModelConfig<C> {
     /// Writes the model that this configuration describes to `folder`, each file under a temporary name first.
     ///
+    /// The head is written down as the model has it: a tied one has become a matrix of its own where weights were
+    /// [narrowed](LanguageModel::quantize).
+    ///
     /// # Errors
     ///
     /// [`Error::Io`] if the folder cannot be written.
     pub fn save_model(&self, model: &LanguageModel<C::Mixer>, folder: impl AsRef<Path>) -> Result<()> {
         let folder = folder.as_ref();
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-        let json = serde_json::to_vec_pretty(self).expect("a configuration is plain data");
+        let head = if model.head.is_some() { Head::Untied } else { Head::Tied };
+        let json =
+            serde_json::to_vec_pretty(&self.clone().with_head(head)).expect("a configuration is plain data");
         let weights = folder.join(WEIGHTS);
         let record = model.valid().into_record().into_bytes();
         let record = record.map_err(|problem| Error::file(&weights, problem))?;
@@ -48,7 +53,7 @@ impl<C: BuildMixer> LanguageModelConfig<C> {
         }
         let record = ModuleRecord::load(&path).map_err(|problem| Error::file(&path, problem))?;
         let model =
-            config.init(device).try_load_record(record).map_err(|problem| Error::file(&path, problem))?;
+            config.blank(device).try_load_record(record).map_err(|problem| Error::file(&path, problem))?;
         Ok((config, model))
     }
 }

@@ -22,8 +22,8 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     if Implementation::Auto.is_fused(&x) {
         return elementwise(x, Elementwise::Gelu);
     }
-    // Burn's own has the derivative of an approximation.
-    (x.clone() / std::f64::consts::SQRT_2).erf().add_scalar(1.0) * x * 0.5
+    // Burn's own has the derivative of an approximation. A product: the gradient of a quotient is rounded to f32.
+    (x.clone() * std::f64::consts::FRAC_1_SQRT_2).erf().add_scalar(1.0) * x * 0.5
 }
 
 /// `x σ(√(8/π) (x + 0.044715 x³))`: [`gelu`] with an approximate distribution function, `½ (1 + tanh(…))` of half as much

@@ -1,6 +1,8 @@
 //! Causal softmax attention.
 
-use burn::tensor::{Bool, ElementConversion, Int, Tensor, TensorData, activation::softmax, assert_shape};
+use burn::tensor::{
+    Bool, DType, ElementConversion, Int, Tensor, TensorData, activation::softmax, assert_shape,
+};
 
 use crate::kernels::Implementation;
 
@@ -54,7 +56,7 @@ impl AttentionInputs {
         Self { q, k, v, oldest: 0, documents: None }
     }
 
-    fn check(&self) {
+    fn check(&self, options: &AttentionOptions) {
         let [batch, n_heads, seq, head_dim] = self.q.dims();
         let [_, n_kv_heads, keys, _] = self.k.dims();
         let Self { k, v, .. } = self;
@@ -69,6 +71,24 @@ impl AttentionInputs {
         if let Some((queries, keys_)) = &self.documents {
             assert_shape!(queries, [batch, seq]);
             assert_shape!(keys_, [batch, keys]);
+        }
+        assert_ne!(options.window, Some(0), "attention: window must be at least 1: a token sees itself");
+        match &options.bias {
+            HeadBias::Slopes(slopes) => {
+                let found = slopes.len();
+                assert_eq!(
+                    found, n_heads,
+                    "attention: expected a slope for each of {n_heads} heads, got {found}"
+                );
+            }
+            HeadBias::Windows(windows) => {
+                let fit = windows.len() <= n_heads && !windows.contains(&0);
+                assert!(
+                    fit,
+                    "attention: expected windows of at least 1, at most {n_heads} for as many heads, got {windows:?}"
+                );
+            }
+            HeadBias::None => {}
         }
     }
 
@@ -91,18 +111,16 @@ impl AttentionInputs {
         Self { q: self.q, k: turn(self.k), v: turn(self.v), oldest: 0, documents }
     }
 
-    /// The distance from key column to query, for every pair: negative where the key is in the future.
-    fn distances(&self) -> Vec<i32> {
+    /// `[1, 1, seq, keys]`, the distance from key to query: negative where the key is in the future.
+    fn distances(&self) -> Tensor<4, Int> {
         let [_, _, seq, _] = self.q.dims();
         let [_, _, keys, _] = self.k.dims();
-        (0..seq)
-            .flat_map(|query| {
-                (0..keys).map(move |column| {
-                    let age = (column + keys - self.oldest % keys) % keys;
-                    (keys - seq + query) as i32 - age as i32
-                })
-            })
-            .collect()
+        let device = self.q.device();
+        let place = |column| ((column + keys - self.oldest % keys) % keys) as i32;
+        let places: Vec<i32> = (0..keys).map(place).collect();
+        let queries: Vec<i32> = ((keys - seq)..keys).map(|query| query as i32).collect();
+        let queries = Tensor::<4, Int>::from_data(TensorData::new(queries, [1, 1, seq, 1]), &device);
+        queries - Tensor::from_data(TensorData::new(places, [1, 1, 1, keys]), &device)
     }
 }
 
@@ -118,7 +136,7 @@ impl AttentionInputs {
 ///
 /// # Panics
 ///
-/// If the shapes do not agree.
+/// If the shapes do not agree, a window is 0, or there are not as many slopes as heads.
 ///
 /// # Source
 ///
@@ -128,7 +146,7 @@ pub fn attention(
     options: &AttentionOptions,
     implementation: Implementation,
 ) -> Tensor<4> {
-    inputs.check();
+    inputs.check(options);
     if inputs.sees_all(options) {
         inputs.oldest = 0;
     }
@@ -174,7 +192,8 @@ fn portable(inputs: AttentionInputs, options: &AttentionOptions) -> Tensor<4> {
     let q = (inputs.q * scale).reshape([batch, n_kv_heads, group * seq, head_dim]);
     let mut scores = q.matmul(inputs.k.swap_dims(2, 3)).reshape([batch, n_heads, seq, keys]);
     if let Some(cap) = options.soft_cap {
-        scores = (scores / cap).tanh() * cap;
+        // Not a quotient, whose gradient is rounded to f32.
+        scores = (scores * cap.recip()).tanh() * cap;
     }
     if let Some(bias) = bias {
         scores = scores + bias;
@@ -197,25 +216,21 @@ fn hidden(inputs: &AttentionInputs, options: &AttentionOptions) -> Option<Tensor
     if inputs.sees_all(options) && inputs.documents.is_none() {
         return None;
     }
-    let [_, n_heads, seq, _] = inputs.q.dims();
+    let [_, n_heads, _, _] = inputs.q.dims();
     let [_, _, keys, _] = inputs.k.dims();
-    let device = inputs.q.device();
     let distances = inputs.distances();
-    let window = options.window.unwrap_or(usize::MAX);
-    let windows: Vec<usize> = match &options.bias {
+    let window = options.window.unwrap_or(keys).min(keys);
+    let future = distances.clone().lower_scalar(0);
+    let hidden = match &options.bias {
         HeadBias::Windows(windows) => {
-            (0..n_heads).map(|head| windows.get(head).copied().unwrap_or(usize::MAX).min(window)).collect()
+            let of_head = |head| windows.get(head).copied().unwrap_or(keys).min(window) as i32;
+            let windows = TensorData::new((0..n_heads).map(of_head).collect(), [1, n_heads, 1, 1]);
+            let windows = Tensor::<4, Int>::from_data(windows, &inputs.q.device());
+            future.bool_or(distances.greater_equal(windows))
         }
-        _ => vec![window],
+        _ if window < keys => future.bool_or(distances.greater_equal_scalar(window as i64)),
+        _ => future,
     };
-    let hidden: Vec<bool> = windows
-        .iter()
-        .flat_map(|&window| {
-            distances.iter().map(move |&distance| distance < 0 || distance as usize >= window)
-        })
-        .collect();
-    let hidden =
-        Tensor::<4, Bool>::from_data(TensorData::new(hidden, [1, windows.len(), seq, keys]), &device);
     Some(match &inputs.documents {
         None => hidden,
         Some((queries, keys)) => {
@@ -229,28 +244,24 @@ fn hidden(inputs: &AttentionInputs, options: &AttentionOptions) -> Option<Tensor
 /// `[1, n_heads, seq, keys]`, what ALiBi adds.
 fn bias(inputs: &AttentionInputs, options: &AttentionOptions) -> Option<Tensor<4>> {
     let HeadBias::Slopes(slopes) = &options.bias else { return None };
-    let [_, n_heads, seq, _] = inputs.q.dims();
-    let [_, _, keys, _] = inputs.k.dims();
-    assert_eq!(slopes.len(), n_heads, "attention: expected a slope for each of {n_heads} heads");
-    let distances = inputs.distances();
-    let values: Vec<f32> = slopes
-        .iter()
-        .flat_map(|slope| distances.iter().map(move |&distance| (-slope * f64::from(distance.max(0))) as f32))
-        .collect();
-    let data = TensorData::new(values, [1, n_heads, seq, keys]);
-    Some(Tensor::<4>::from_data(data, &inputs.q.device()).cast(inputs.q.dtype()))
+    let dtype = inputs.q.dtype();
+    // Half of the bits would not hold a distance of some thousands.
+    let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
+    let slopes = TensorData::new(slopes.iter().map(|slope| -slope).collect(), [1, slopes.len(), 1, 1]);
+    let slopes = Tensor::<4>::from_data(slopes, (&inputs.q.device(), wide));
+    Some((inputs.distances().clamp_min(0).float().cast(wide) * slopes).cast(dtype))
 }
 
 /// The definition, a query at a time over the keys it sees: slow, and what the other forms are held to.
 ///
 /// # Panics
 ///
-/// If the shapes do not agree.
+/// As [`attention`].
 pub fn attention_reference(inputs: AttentionInputs, options: &AttentionOptions) -> Tensor<4> {
-    inputs.check();
+    inputs.check(options);
     let [batch, n_heads, seq, head_dim] = inputs.q.dims();
     let [_, n_kv_heads, keys, value_dim] = inputs.v.dims();
-    let distances = inputs.distances();
+    let distances: Vec<i32> = inputs.distances().into_data().iter().collect();
     let scale = scale(&inputs, options);
     let documents = inputs.documents.clone().map(|(queries, keys)| {
         let read = |ids: Tensor<2, Int>| ids.into_data().iter::<i64>().collect::<Vec<_>>();
@@ -287,7 +298,7 @@ pub fn attention_reference(inputs: AttentionInputs, options: &AttentionOptions) 
             let v = v.clone().select(2, columns).reshape([seen.len(), value_dim]);
             let mut scores = q.matmul(k.transpose()) * scale;
             if let Some(cap) = options.soft_cap {
-                scores = (scores / cap).tanh() * cap;
+                scores = (scores * cap.recip()).tanh() * cap;
             }
             if let HeadBias::Slopes(slopes) = &options.bias {
                 let far: Vec<f64> =

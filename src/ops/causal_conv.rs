@@ -21,7 +21,7 @@ use crate::kernels::Implementation;
 ///
 /// # Panics
 ///
-/// If the shapes do not agree.
+/// If the shapes do not agree, or `d_conv` is below 2.
 pub fn causal_conv(
     x: Tensor<3>,
     weight: Tensor<2>,
@@ -30,7 +30,7 @@ pub fn causal_conv(
     segments: Option<&Segments>,
     implementation: Implementation,
 ) -> (Tensor<3>, Tensor<3>) {
-    check(&x, &weight, &window, segments);
+    check(&x, &weight, bias.as_ref(), &window, segments);
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if implementation.is_fused(&x) {
         let [_, _, channels] = x.dims();
@@ -46,7 +46,7 @@ pub fn causal_conv(
 ///
 /// # Panics
 ///
-/// If the shapes do not agree, or the widths do not add up to the channels.
+/// As [`causal_conv`], and if the widths do not add up to the channels.
 pub fn causal_conv_silu<const N: usize>(
     x: Tensor<3>,
     weight: Tensor<2>,
@@ -56,7 +56,7 @@ pub fn causal_conv_silu<const N: usize>(
     widths: [usize; N],
     implementation: Implementation,
 ) -> ([Tensor<3>; N], Tensor<3>) {
-    check(&x, &weight, &window, segments);
+    check(&x, &weight, bias.as_ref(), &window, segments);
     let ([_, _, channels], sum) = (x.dims(), widths.iter().sum::<usize>());
     assert!(
         sum == channels,
@@ -72,9 +72,19 @@ pub fn causal_conv_silu<const N: usize>(
     (split(super::silu(y), widths), window)
 }
 
-fn check(x: &Tensor<3>, weight: &Tensor<2>, window: &Tensor<3>, segments: Option<&Segments>) {
+fn check(
+    x: &Tensor<3>,
+    weight: &Tensor<2>,
+    bias: Option<&Tensor<1>>,
+    window: &Tensor<3>,
+    segments: Option<&Segments>,
+) {
     let [batch, seq, channels] = x.dims();
     let [d_conv, _] = weight.dims();
+    assert!(d_conv >= 2, "causal_conv: d_conv must be at least 2, got {d_conv}");
+    if let Some(bias) = bias {
+        assert_shape!(bias, [channels]);
+    }
     assert_shape!(weight, [d_conv, channels]);
     assert_shape!(window, [batch, d_conv - 1, channels]);
     if let Some(segments) = segments {
@@ -113,7 +123,7 @@ fn portable(
     let [d_conv, _] = weight.dims();
     let past = d_conv - 1;
     let device = x.device();
-    let inputs = if past == 0 { x } else { Tensor::cat(vec![window, x], 1) };
+    let inputs = Tensor::cat(vec![window, x], 1);
     let mut y = bias.map(|bias| bias.unsqueeze());
     for tap in 0..d_conv {
         let mut shifted = inputs.clone().narrow(1, tap, seq);
@@ -150,7 +160,7 @@ fn taps_inside(segments: &Segments, back: usize) -> Vec<f32> {
 
 /// The last `past` inputs of each row's last document, of `inputs` (the earlier window, then the row).
 fn last_window(inputs: Tensor<3>, past: usize, segments: &Segments) -> Tensor<3> {
-    if past == 0 || !(segments.has_right_padding() || segments.has_resets()) {
+    if !(segments.has_right_padding() || segments.has_resets()) {
         let seq = segments.seq();
         return inputs.narrow(1, seq, past);
     }

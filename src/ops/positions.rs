@@ -201,12 +201,16 @@ impl Rope {
     ///
     /// # Panics
     ///
-    /// If `positions` is neither `seq` nor `batch × seq` long.
+    /// If `positions` is neither `seq` nor `batch × seq` long, or `fraction` of the dimensions is not an even number above 0.
     pub fn rotate(&self, x: Tensor<4>, positions: &[usize]) -> Tensor<4> {
         let [batch, _, seq, head_dim] = x.dims();
         let rows = if positions.len() == seq { 1 } else { batch };
         assert_eq!(positions.len(), rows * seq, "rope: expected {seq} or {batch} × {seq} positions");
         let turned = self.turned(head_dim);
+        assert!(
+            turned > 0 && turned.is_multiple_of(2) && turned <= head_dim,
+            "rope: an even number of dimensions must turn, got {turned} of head_dim ({head_dim})"
+        );
         let turns = self.turns(turned, positions);
         #[cfg(any(feature = "flex", feature = "ndarray"))]
         if crate::kernels::Implementation::Auto.is_fused(&x) {

@@ -40,7 +40,7 @@ pub enum RopeScaling {
         /// Turns in `context` up to which a pair is slowed whole; 1.
         #[serde(default = "beta_slow")]
         beta_slow: f64,
-        /// By how much turned queries and keys are longer; `None`: `0.1 ln(factor) + 1`.
+        /// By how much turned queries and keys are longer; `None`: `0.1 ln(factor) + 1`, and 1 where `factor` is at most 1.
         #[serde(default)]
         attention_factor: Option<f64>,
         /// Tokens of a row in the first training: `context`.
@@ -77,7 +77,7 @@ impl RopeScaling {
             } => &[
                 ("factor", *factor),
                 ("beta_slow", *beta_slow),
-                ("beta_fast", *beta_fast),
+                ("beta_fast - beta_slow", beta_fast - beta_slow),
                 ("attention_factor", attention_factor.unwrap_or(1.0)),
                 ("original_max_position_embeddings", *original_max_position_embeddings as f64),
             ],

@@ -45,6 +45,7 @@ impl Segments {
     ///
     /// If there is no document, or one is empty.
     pub fn from_lengths(lengths: &[usize]) -> Self {
+        assert!(!lengths.is_empty(), "segments: at least one document is needed");
         Self::packed(&[lengths.to_vec()])
     }
 
@@ -262,12 +263,20 @@ impl Segments {
     ///
     /// A mixer that calls this first knows right padding only: `mix` never sees padding on the left. Free where
     /// there is none.
+    ///
+    /// # Panics
+    ///
+    /// If there is no row or no token, or the segments are of another batch.
     pub fn aligned<R>(
         x: Tensor<3>,
         segments: Option<&Self>,
         mix: impl FnOnce(Tensor<3>, Option<&Self>) -> (Tensor<3>, R),
     ) -> (Tensor<3>, R) {
         let [batch, seq, _] = x.dims();
+        assert!(
+            batch > 0 && seq > 0,
+            "a mixer: expected at least one row and one token, got [{batch}, {seq}]"
+        );
         let Some(segments) = segments else { return mix(x, None) };
         segments.check(batch, seq);
         if !segments.has_left_padding() {

@@ -77,8 +77,8 @@ impl Task for DuplicateNgram {
 
     fn check(&self, length: usize) -> Result<()> {
         let n = self.n;
-        require(length >= 2 * n, || {
-            format!("duplicate_ngram: length ({length}) must be at least twice n ({n})")
+        require(n > 0 && length / 2 >= n, || {
+            format!("duplicate_ngram: n ({n}) must be above 0 and at most half of the length ({length})")
         })
     }
 
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "duplicate_ngram: length (5) must be at least twice n (3)")]
+    #[should_panic(expected = "duplicate_ngram: n (3) must be above 0 and at most half of the length (5)")]
     fn example_too_short_for_two() {
         DuplicateNgram::new(6..=9, 3).example(5, &mut ChaCha8Rng::seed_from_u64(0));
     }

@@ -66,6 +66,9 @@ impl Task for FlipFlop {
     }
 
     fn check(&self, length: usize) -> Result<()> {
+        let ignore = self.ignore;
+        let is_chance = (0.0..=1.0).contains(&ignore);
+        require(is_chance, || format!("flip_flop: ignore must be between 0 and 1, not {ignore}"))?;
         require(length >= 2, || format!("flip_flop: length must be at least 2 pairs, not {length}"))
     }
 

@@ -70,6 +70,8 @@ impl Task for Induction {
     }
 
     fn check(&self, length: usize) -> Result<()> {
+        let vocab_size = self.vocab_size;
+        require(vocab_size >= 3, || format!("induction: vocab_size must be at least 3, not {vocab_size}"))?;
         require(length >= 3, || format!("induction: length must be at least 3, not {length}"))
     }
 

@@ -103,9 +103,11 @@ impl Task for NgramLookup {
     }
 
     fn check(&self, length: usize) -> Result<()> {
-        require(length > self.n, || {
-            format!("{}: length ({length}) must be above n ({})", self.name(), self.n)
-        })
+        let Self { n, length_answer, .. } = *self;
+        require(n > 0 && length_answer > 0, || {
+            format!("{}: n ({n}) and length_answer ({length_answer}) must be above 0", self.name())
+        })?;
+        require(length > n, || format!("{}: length ({length}) must be above n ({n})", self.name()))
     }
 
     fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example {

@@ -72,7 +72,11 @@ impl Task for SelectiveCopying {
     }
 
     fn check(&self, length: usize) -> Result<()> {
-        let data = self.data;
+        let Self { data, vocab_size, .. } = *self;
+        require(data > 0, || "selective_copying: data must be above 0".into())?;
+        require(vocab_size >= 4, || {
+            format!("selective_copying: vocab_size must be at least 4, not {vocab_size}")
+        })?;
         require(length >= data, || format!("selective_copying: {data} data do not fit {length} slots"))
     }
 

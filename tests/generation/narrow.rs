@@ -51,7 +51,8 @@ fn says_nearly_the_same(narrow: impl Fn(LanguageModel) -> LanguageModel, toleran
         let backbone = BackboneConfig::<MixerConfig>::new(WIDTH)
             .with_layer(BlockConfig::new(mixer).with_feed_forward(feed_forward));
         let head = [Head::Untied, Head::Tied][index % 2];
-        let model = LanguageModelConfig::new(WIDTH, backbone).with_head(head).init(&device).valid();
+        let config = LanguageModelConfig::new(WIDTH, backbone).with_head(head);
+        let model = config.init(&device).valid();
         let (exact, _) = model.forward(tokens.clone(), None, None);
         let quantized = narrow(model);
         let (whole, _) = quantized.forward(tokens.clone(), None, None);
@@ -65,5 +66,11 @@ fn says_nearly_the_same(narrow: impl Fn(LanguageModel) -> LanguageModel, toleran
             let off = largest(whole.clone().narrow(1, t, 1) - logits.unsqueeze_dim(1));
             assert!(off < 1e-4 * size, "{name}: token {t} is off by {off:.1e}");
         }
+        let folder = tempfile::tempdir().unwrap();
+        config.save_model(&quantized, folder.path()).unwrap();
+        let (_, again) = LanguageModelConfig::<MixerConfig>::load_model(folder.path(), &device).unwrap();
+        let (again, _) = again.forward(tokens.clone(), None, None);
+        let off = largest(again - whole);
+        assert!(off < 1e-4 * size, "{name}: saved and loaded it is off by {off:.1e}");
     }
 }

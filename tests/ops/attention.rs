@@ -83,6 +83,14 @@ fn forms_agree_on_several_blocks_of_keys() {
     check(&apart, &options, 5e-5);
 }
 
+/// Of the query heads that read one key head all are one task, or some.
+#[test]
+fn forms_agree_on_large_groups() {
+    for dims in [[8, 2, 3, 11, 2, 3], [3, 1, 20, 11, 2, 3]] {
+        check(&inputs(dims, DType::F32), &AttentionOptions::default(), 5e-5);
+    }
+}
+
 #[test]
 fn what_is_no_number_is_seen() {
     for (seq, past) in [(1, 40), (50, 0)] {
@@ -105,6 +113,10 @@ fn forms_agree_in_f64() {
         let options =
             AttentionOptions { soft_cap: Some(2.0), window: Some(20), ..AttentionOptions::default() };
         check(&inputs([2, 2, 2, 41, 3, 5], DType::F64), &options, 1e-11);
+        // Slopes that f32 does not hold.
+        let options =
+            AttentionOptions { bias: HeadBias::Slopes(alibi_slopes(6)), ..AttentionOptions::default() };
+        check(&inputs([1, 2, 3, 41, 90, 5], DType::F64), &options, 1e-11);
     }
 }
 
@@ -139,6 +151,27 @@ fn a_ring_is_read_in_order_of_age() {
             for (e, a) in read(expected.clone()).iter().zip(&actual) {
                 assert!((e - a).abs() < 1e-5, "{options:?} {implementation:?}: {e} {a}");
             }
+        }
+    }
+}
+
+#[test]
+fn options_that_mean_nothing() {
+    let with = |bias, window| AttentionOptions { bias, window, ..AttentionOptions::default() };
+    for (options, expected) in [
+        (with(HeadBias::None, Some(0)), "window must be at least 1"),
+        (with(HeadBias::Windows(vec![1, 0]), None), "expected windows of at least 1"),
+        (with(HeadBias::Windows(vec![1; 3]), None), "at most 2 for as many heads"),
+        (with(HeadBias::Slopes(vec![0.5; 3]), None), "a slope for each of 2 heads, got 3"),
+        (with(HeadBias::Slopes(vec![0.5]), None), "a slope for each of 2 heads, got 1"),
+    ] {
+        for implementation in [Implementation::Auto, Implementation::Portable] {
+            let inputs = inputs([1, 2, 1, 3, 0, 4], DType::F32);
+            let attend = || attention(inputs, &options, implementation);
+            let panic =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(attend)).expect_err("this must panic");
+            let message = panic.downcast_ref::<String>().expect("a panic with a text");
+            assert!(message.contains(expected), "{message}");
         }
     }
 }

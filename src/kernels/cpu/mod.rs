@@ -29,10 +29,10 @@ mod vectorised;
 use super::real::Real;
 
 /// The sum of equally long vectors, in order.
-fn total<'a, F: Real>(mut parts: impl Iterator<Item = &'a Vec<F>>) -> Vec<F> {
-    let mut total = parts.next().expect("at least one part").clone();
+fn total<F: Real, V: AsRef<[F]>>(mut parts: impl Iterator<Item = V>) -> Vec<F> {
+    let mut total = parts.next().expect("at least one part").as_ref().to_vec();
     for part in parts {
-        for (sum, &value) in total.iter_mut().zip(part) {
+        for (sum, &value) in total.iter_mut().zip(part.as_ref()) {
             *sum += value;
         }
     }

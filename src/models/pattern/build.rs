@@ -5,6 +5,7 @@ use super::grammar::{Item, Mixer, pattern};
 use super::kinds::Kinds;
 use super::values::Call;
 use crate::Result;
+use crate::check::check_sizes;
 use crate::layers::MixerList;
 use crate::models::{BackboneConfig, BlockConfig, FeedForwardConfig, HiddenWidth, LayerConfig, Residual};
 
@@ -41,6 +42,7 @@ pub(super) fn backbone<C: MixerList>(text: &str, d_model: usize) -> Result<Backb
     if text.len() > MAX_LEN {
         return Err(error(text, 0, format!("longer than {MAX_LEN} bytes")));
     }
+    check_sizes("pattern", &[("d_model", d_model)])?;
     let items = pattern(&mut Cursor::new(text))?;
     let mut builder = Builder { text, d_model, names: Names::new(d_model), layers: Vec::new(), len: 0 };
     builder.items(&items)?;

@@ -99,7 +99,7 @@ fn language_models_check_their_vocabulary() {
     let config: LanguageModelConfig = LanguageModelConfig::parse("2*lstm", 16, 100).unwrap();
     assert_eq!((config.vocab_size, config.backbone.d_model, config.pattern().as_str()), (100, 16, "2*lstm"));
     let error = <LanguageModelConfig>::parse("lstm", 16, 0).unwrap_err().to_string();
-    assert_eq!(error, "language model: vocab_size (0) and d_model (16) must be at least 1");
+    assert_eq!(error, "language model: vocab_size must be at least 1, got 0");
 }
 
 #[test]

@@ -9,6 +9,9 @@ use crate::kernels::cpu::vectorised::{Work, vectorised};
 use crate::kernels::host::Array;
 use crate::kernels::real::Real;
 
+/// Parallel tasks, at least, as far as there are heads. They do not depend on the number of threads, so that results do not.
+const TASKS: usize = 16;
+
 /// What a thread reuses from head to head.
 struct Buffers<F> {
     /// `[queries, keys of the block]`.
@@ -49,24 +52,32 @@ pub(super) fn backward<F: Real>(
     };
     let [mut dk, mut dv] = [k_len, v_len].map(|len| zeros(len));
     let (dk_shared, dv_shared) = (SharedMut::new(&mut dk), SharedMut::new(&mut dv));
+    // The query heads that read one key head go to several tasks where there would be few: then their parts of its gradients
+    // are added afterwards, in order.
     let group = n_heads / n_kv_heads;
-    // Where several query heads read one key head, their parts of its gradients are added afterwards, in order.
-    let parts: Vec<Option<[Vec<F>; 2]>> = (0..batch * n_heads)
+    let tasks = TASKS.div_ceil(batch * n_kv_heads).min(group);
+    let heads = group.div_ceil(tasks);
+    let tasks = group.div_ceil(heads);
+    let parts: Vec<Option<[Vec<F>; 2]>> = (0..batch * n_kv_heads * tasks)
         .into_par_iter()
         .map_init(buffers, |buffers, task| {
-            let (row, head) = (task / n_heads, task % n_heads);
-            let of_head = Head { op, shape, inputs, row, head, kept, grad };
-            of_head.backward(&across, buffers, &dq_shared);
-            if group > 1 {
+            let (row, kv_head, part) = (task / tasks / n_kv_heads, task / tasks % n_kv_heads, task % tasks);
+            buffers.dk.fill(F::zero());
+            buffers.dv.fill(F::zero());
+            for head in (part * heads..group.min((part + 1) * heads)).map(|head| kv_head * group + head) {
+                let of_head = Head { op, shape, inputs, row, head, kept, grad };
+                of_head.backward(&across, buffers, &dq_shared);
+            }
+            if tasks > 1 {
                 return Some([buffers.dk.clone(), buffers.dv.clone()]);
             }
             let add = |rows, sum, at, dim| vectorised(Add { rows, sum, at, dim });
-            add(&buffers.dk, &dk_shared, shape.k(row, head), head_dim);
-            add(&buffers.dv, &dv_shared, shape.v(row, head), value_dim);
+            add(&buffers.dk, &dk_shared, shape.k(row, kv_head), head_dim);
+            add(&buffers.dv, &dv_shared, shape.v(row, kv_head), value_dim);
             None
         })
         .collect();
-    parts.par_chunks(group).enumerate().for_each(|(task, parts)| {
+    parts.par_chunks(tasks).enumerate().for_each(|(task, parts)| {
         let (row, kv_head) = (task / n_kv_heads, task % n_kv_heads);
         for [dk, dv] in parts.iter().flatten() {
             vectorised(Add { rows: dk, sum: &dk_shared, at: shape.k(row, kv_head), dim: head_dim });
@@ -110,7 +121,7 @@ struct Head<'a, F> {
 }
 
 impl<F: Real> Head<'_, F> {
-    /// The gradients of the keys and values that the head reads, in the buffers; those of its queries go to their place.
+    /// Adds the gradients of the keys and values that the head reads to the buffers; those of its queries go to their place.
     fn backward(
         &self,
         [keys_across, values_across]: &[Transposed<F>; 2],
@@ -126,8 +137,6 @@ impl<F: Real> Head<'_, F> {
         let (log_sums, outputs) = self.kept.split_at(batch * n_heads * seq);
         let log_sums = &log_sums[(row * n_heads + head) * seq..(row * n_heads + head + 1) * seq];
         let Buffers { weights, grads, scores, dq, dk, dv, means } = buffers;
-        dk.fill(F::zero());
-        dv.fill(F::zero());
         let of_keys = Layout::new(0, head_dim, 1);
         for first in (0..seq).step_by(QUERIES) {
             let m = QUERIES.min(seq - first);

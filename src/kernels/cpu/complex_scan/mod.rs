@@ -195,10 +195,7 @@ impl HostOp for ComplexScan {
         self.for_each_block(inputs, |block| {
             vectorised(backward::Backward { block, kept, grad_y, grad_last, grads: &grads });
         });
-        let over_rows = |rows: Vec<F>| {
-            let rows: Vec<Vec<F>> = rows.chunks_exact(shape.states()).map(<[F]>::to_vec).collect();
-            total(rows.iter())
-        };
+        let over_rows = |rows: Vec<F>| total(rows.chunks_exact(shape.states()));
         vec![u, over_rows(decay), over_rows(c), state]
     }
 }

@@ -193,8 +193,7 @@ impl<G: Gates> HostOp for DiagonalScan<G> {
         });
         arrays.push(state);
         if inputs.len() > arrays.len() {
-            let rows: Vec<Vec<F>> = rate.chunks_exact(shape.channels).map(<[F]>::to_vec).collect();
-            arrays.push(total(rows.iter()));
+            arrays.push(total(rate.chunks_exact(shape.channels)));
         }
         arrays
     }

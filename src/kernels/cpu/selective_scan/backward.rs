@@ -60,10 +60,7 @@ pub(super) fn backward<F: Real>(
         b.extend(total(row.iter().map(|sums| &sums.0)));
         c.extend(total(row.iter().map(|sums| &sums.1)));
     }
-    let over_batch = |rows: Vec<F>, len: usize| {
-        let rows: Vec<Vec<F>> = rows.chunks_exact(len).map(<[F]>::to_vec).collect();
-        total(rows.iter())
-    };
+    let over_batch = |rows: Vec<F>, len: usize| total(rows.chunks_exact(len));
     let mut grads = vec![u, delta, over_batch(a_rows, shape.d_inner * shape.d_state), b, c, state];
     if op.skips {
         grads.push(over_batch(d_rows, shape.d_inner));
