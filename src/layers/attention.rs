@@ -212,12 +212,12 @@ impl Attention {
             (Some(QkNorm::Whole), Some(norm)) => heads(rms_norm(x, norm.gamma.val(), norm.epsilon)),
             _ => heads(x),
         };
-        let turned = |x: Tensor<4>| match &self.config.position {
-            Position::Rope(rope) => rope.rotate(x, positions),
-            _ => x,
+        let q = normed(apply_linear(&self.q_proj, x.clone()), &self.q_norm);
+        let k = normed(apply_linear(&self.k_proj, x.clone()), &self.k_norm);
+        let [q, k] = match &self.config.position {
+            Position::Rope(rope) => rope.rotate_all([q, k], positions),
+            _ => [q, k],
         };
-        let q = turned(normed(apply_linear(&self.q_proj, x.clone()), &self.q_norm));
-        let k = turned(normed(apply_linear(&self.k_proj, x.clone()), &self.k_norm));
         [q, k, heads(apply_linear(&self.v_proj, x))]
     }
 

@@ -9,7 +9,9 @@ use super::heads::{gated_heads, to_heads};
 use super::matrix_state::{MatrixState, matrix_mixer, narrow_linear};
 use super::mixer::{BuildMixer, expect_valid};
 use crate::check::{check_positive, check_sizes};
-use crate::ops::{Implementation, Segments, VectorDecayInputs, apply_linear, softplus, vector_decay};
+use crate::ops::{
+    Implementation, Segments, VectorDecayInputs, apply_linear, divided, softplus, vector_decay,
+};
 use crate::{Error, Result};
 
 /// Configuration of [`Gla`].
@@ -157,11 +159,12 @@ impl Gla {
         let GlaConfig { n_heads, gate_normalizer, chunk_size, norm_epsilon, .. } = self.config;
         let gate = apply_linear(&self.gk_up, apply_linear(&self.gk_down, x.clone()));
         // log σ(x) = −softplus(−x)
-        // Products, not quotients, whose gradients are rounded to f32.
-        let log_decay = softplus(gate.neg()) * -gate_normalizer.recip();
+        let log_decay = divided(softplus(gate.neg()), -gate_normalizer);
         let inputs = VectorDecayInputs {
-            q: to_heads(apply_linear(&self.q_proj, x.clone()), n_heads)
-                * (self.config.key_dim() as f64).powf(-0.5),
+            q: divided(
+                to_heads(apply_linear(&self.q_proj, x.clone()), n_heads),
+                (self.config.key_dim() as f64).sqrt(),
+            ),
             k: to_heads(apply_linear(&self.k_proj, x.clone()), n_heads),
             v: to_heads(apply_linear(&self.v_proj, x.clone()), n_heads),
             log_decay: to_heads(log_decay, n_heads),

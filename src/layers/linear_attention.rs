@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::matrix_state::{MatrixState, matrix_mixer, narrow_linear};
 use super::mixer::{BuildMixer, expect_valid};
 use crate::check::check_sizes;
-use crate::ops::{Implementation, ScalarDecayInputs, Segments, apply_linear, elu_plus_one, scalar_decay};
+use crate::ops::{
+    Implementation, ScalarDecayInputs, Segments, apply_linear, divided, elu_plus_one, scalar_decay,
+};
 use crate::{Error, Result};
 
 /// What queries and keys pass through: φ.
@@ -48,9 +50,8 @@ impl FeatureMap {
                 let width = dim as f64;
                 let one = Tensor::ones([a, b, c, 1], (&x.device(), x.dtype()));
                 let square = x.clone().unsqueeze_dim::<5>(4) * x.clone().unsqueeze_dim::<5>(3);
-                // Products, not quotients, whose gradients are rounded to f32.
-                let square = square.reshape([a, b, c, dim * dim]) * (2.0 * width).powf(-0.5);
-                Tensor::cat(vec![one, x * width.powf(-0.25), square], 3)
+                let square = divided(square.reshape([a, b, c, dim * dim]), (2.0 * width).sqrt());
+                Tensor::cat(vec![one, divided(x, width.sqrt().sqrt()), square], 3)
             }
         }
     }

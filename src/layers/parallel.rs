@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
 use super::state::{MixerState, StateMapper};
-use crate::ops::{Segments, rms_norm};
+use crate::ops::{Segments, divided, rms_norm};
 use crate::{Error, Result};
 
 /// Configuration of [`Parallel`].
@@ -119,8 +119,7 @@ impl<M: SequenceMixer> Parallel<M> {
         let count = outputs.len() as f64;
         let normed = |(y, norm): (_, &RmsNorm)| rms_norm(y, norm.gamma.val(), norm.epsilon);
         let normed = outputs.into_iter().zip(&self.norms).map(normed);
-        // Not a quotient, whose gradient is rounded to f32.
-        normed.reduce(|sum, y| sum + y).expect("at least one branch") * count.recip()
+        divided(normed.reduce(|sum, y| sum + y).expect("at least one branch"), count)
     }
 
     fn states(&self, state: Option<ParallelState<M::State>>) -> Vec<Option<M::State>> {

@@ -10,7 +10,8 @@ use super::matrix_state::{MatrixState, matrix_mixer, narrow_linear};
 use super::mixer::{BuildMixer, expect_valid};
 use crate::check::{check_part, check_positive, check_sizes};
 use crate::ops::{
-    Implementation, Position, Rope, RopePairs, ScalarDecayInputs, Segments, apply_linear, scalar_decay,
+    Implementation, Position, Rope, RopePairs, ScalarDecayInputs, Segments, apply_linear, divided,
+    scalar_decay,
 };
 use crate::{Error, Result};
 
@@ -134,12 +135,12 @@ impl Retention {
         let [_, seq, _] = x.dims();
         let n_heads = self.config.n_heads;
         let positions = super::positions::positions(segments, &state.seen, seq);
-        let turned = |x: Tensor<3>| ROPE.rotate(to_heads(x, n_heads), &positions);
+        let [q, k] = [&self.q_proj, &self.k_proj].map(|of| to_heads(apply_linear(of, x.clone()), n_heads));
+        let [q, k] = ROPE.rotate_all([q, k], &positions);
         let log_decay = TensorData::new(self.config.log_decays(), [1, n_heads, 1]);
         let inputs = ScalarDecayInputs {
-            // A product, not a quotient, whose gradient is rounded to f32.
-            q: turned(apply_linear(&self.q_proj, x.clone())) * (self.head_dim() as f64).powf(-0.5),
-            k: turned(apply_linear(&self.k_proj, x.clone())),
+            q: divided(q, (self.head_dim() as f64).sqrt()),
+            k,
             v: to_heads(apply_linear(&self.v_proj, x.clone()), n_heads),
             log_decay: Some(Tensor::from_data(log_decay, (&x.device(), x.dtype()))),
             dt: None,

@@ -9,7 +9,7 @@ use super::backbone::{Backbone, BackboneConfig, BackboneState};
 use crate::check::{check_positive, check_sizes};
 use crate::kernels::among_workers;
 use crate::layers::{BuildMixer, Mixer, MixerConfig, MixerState, SequenceMixer};
-use crate::ops::{Implementation, Segments, WeightLayout, apply_linear, linear};
+use crate::ops::{Implementation, Segments, WeightLayout, apply_linear, expect_tokens, linear, soft_cap};
 use crate::{Error, Result};
 
 /// The matrix that turns hidden vectors into logits.
@@ -208,11 +208,7 @@ impl<M: SequenceMixer> LanguageModel<M> {
     ///
     /// If there is no row or no token.
     pub fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
-        let [batch, seq] = tokens.dims();
-        assert!(
-            batch > 0 && seq > 0,
-            "tokens: expected at least one row and one token, got [{batch}, {seq}]"
-        );
+        expect_tokens("tokens", tokens.dims());
         let x = self.embedding.forward(tokens);
         if self.embedding_scale == 1.0 { x } else { x * self.embedding_scale }
     }
@@ -227,8 +223,7 @@ impl<M: SequenceMixer> LanguageModel<M> {
             }
         };
         match self.logits_soft_cap {
-            // Not a quotient, whose gradient is rounded to f32.
-            Some(c) => (logits * c.recip()).tanh() * c,
+            Some(cap) => soft_cap(logits, cap),
             None => logits,
         }
     }

@@ -6,6 +6,16 @@ use burn::tensor::{DType, Tensor};
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 use crate::kernels::{Implementation, cpu::elementwise::Elementwise, host::HostInput};
 
+/// `x / number`. Burn's gradient of a quotient by a number is rounded to f32; that of a product is not.
+pub(crate) fn divided<const D: usize>(x: Tensor<D>, number: f64) -> Tensor<D> {
+    x * number.recip()
+}
+
+/// `cap · tanh(x / cap)`: `x` near 0, never beyond `cap` (arXiv 2408.00118, section 2).
+pub(crate) fn soft_cap<const D: usize>(x: Tensor<D>, cap: f64) -> Tensor<D> {
+    divided(x, cap).tanh() * cap
+}
+
 /// `elu(x) + 1`: `eˣ` below 0, `x + 1` above (arXiv 2006.16236, equation 7).
 pub fn elu_plus_one<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     #[cfg(any(feature = "flex", feature = "ndarray"))]
@@ -22,7 +32,7 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     if Implementation::Auto.is_fused(&x) {
         return elementwise(x, Elementwise::Gelu);
     }
-    // Burn's own has the derivative of an approximation. A product: the gradient of a quotient is rounded to f32.
+    // Burn's own has the derivative of an approximation.
     (x.clone() * std::f64::consts::FRAC_1_SQRT_2).erf().add_scalar(1.0) * x * 0.5
 }
 

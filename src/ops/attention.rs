@@ -4,6 +4,7 @@ use burn::tensor::{
     Bool, DType, ElementConversion, Int, Tensor, TensorData, activation::softmax, assert_shape,
 };
 
+use super::activation::soft_cap;
 use crate::kernels::Implementation;
 
 /// What a head adds to or hides from its scores.
@@ -192,8 +193,7 @@ fn portable(inputs: AttentionInputs, options: &AttentionOptions) -> Tensor<4> {
     let q = (inputs.q * scale).reshape([batch, n_kv_heads, group * seq, head_dim]);
     let mut scores = q.matmul(inputs.k.swap_dims(2, 3)).reshape([batch, n_heads, seq, keys]);
     if let Some(cap) = options.soft_cap {
-        // Not a quotient, whose gradient is rounded to f32.
-        scores = (scores * cap.recip()).tanh() * cap;
+        scores = soft_cap(scores, cap);
     }
     if let Some(bias) = bias {
         scores = scores + bias;
@@ -298,7 +298,7 @@ pub fn attention_reference(inputs: AttentionInputs, options: &AttentionOptions) 
             let v = v.clone().select(2, columns).reshape([seen.len(), value_dim]);
             let mut scores = q.matmul(k.transpose()) * scale;
             if let Some(cap) = options.soft_cap {
-                scores = (scores * cap.recip()).tanh() * cap;
+                scores = soft_cap(scores, cap);
             }
             if let HeadBias::Slopes(slopes) = &options.bias {
                 let far: Vec<f64> =

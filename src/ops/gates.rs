@@ -4,7 +4,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Bool, Tensor, TensorData, assert_shape};
 
 use super::Segments;
-use super::activation::{sigmoid, softplus};
+use super::activation::{divided, sigmoid, softplus};
 
 /// How much of the state a token keeps, and what it writes.
 ///
@@ -130,7 +130,6 @@ fn one_less_exp(x: Tensor<3>) -> Tensor<3> {
     let far = x.clone().lower_scalar(-0.5);
     let near = x.clone().clamp_min(-0.5);
     // 1 + x/2 (1 + x/3 (1 + …)): what is left out is below 4e-14.
-    // Products, not quotients: the gradient of a quotient by a number is rounded to f32.
-    let sum = (2..=14).rev().fold(near.ones_like(), |sum, n| sum * near.clone() * f64::from(n).recip() + 1.0);
+    let sum = (2..=14).rev().fold(near.ones_like(), |sum, n| divided(sum * near.clone(), f64::from(n)) + 1.0);
     (near.neg() * sum).mask_where(far, x.exp().neg() + 1.0)
 }

@@ -26,6 +26,7 @@ mod selective_scan;
 mod vector_decay;
 
 pub use crate::kernels::Implementation;
+pub(crate) use activation::{divided, soft_cap};
 pub use activation::{elu_plus_one, gelu, gelu_tanh, neg_exp, sigmoid, silu, softplus};
 pub use attention::{AttentionInputs, AttentionOptions, HeadBias, attention, attention_reference};
 pub use causal_conv::{causal_conv, causal_conv_silu, causal_conv_step};
@@ -41,6 +42,6 @@ pub use positions::{HardAlibi, Position, Rope, RopePairs, alibi_slopes};
 pub use rope_scaling::RopeScaling;
 pub use scalar_decay::{ScalarDecayInputs, scalar_decay, scalar_decay_reference};
 pub use segments::Segments;
-pub(crate) use segments::rotate_rows;
+pub(crate) use segments::{expect_tokens, rotate_rows};
 pub use selective_scan::{SelectiveScanInputs, selective_scan, selective_scan_reference};
 pub use vector_decay::{VectorDecayInputs, vector_decay, vector_decay_reference};

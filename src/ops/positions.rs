@@ -1,6 +1,6 @@
 //! Ways to tell attention where a token stands: rotary embeddings, ALiBi, Hard-ALiBi, or not at all.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::rope_scaling::RopeScaling;
@@ -153,7 +153,6 @@ impl Position {
     pub(crate) fn check(&self, n_heads: usize, head_dim: usize) -> Result<()> {
         match self {
             Self::Rope(rope) => {
-                let turned = rope.turned(head_dim);
                 if !(rope.fraction > 0.0 && rope.fraction <= 1.0) {
                     return Err(Error::Config(format!(
                         "rope: fraction must be in (0, 1], got {}",
@@ -165,11 +164,7 @@ impl Position {
                     return Err(Error::Config(problem));
                 }
                 rope.scaling.as_ref().map_or(Ok(()), RopeScaling::check)?;
-                if turned == 0 || turned % 2 != 0 {
-                    return Err(Error::Config(format!(
-                        "rope: an even number of dimensions must turn, got {turned} of head_dim ({head_dim})"
-                    )));
-                }
+                rope.turned(head_dim).map_err(Error::Config)?;
             }
             Self::HardAlibi(hard) => {
                 let windows = hard.windows(n_heads);
@@ -192,8 +187,13 @@ impl Position {
 }
 
 impl Rope {
-    fn turned(&self, head_dim: usize) -> usize {
-        (self.fraction * head_dim as f64) as usize
+    /// How many dimensions turn, or what is wrong with so many.
+    fn turned(&self, head_dim: usize) -> Result<usize, String> {
+        let turned = (self.fraction * head_dim as f64) as usize;
+        if turned > 0 && turned.is_multiple_of(2) && turned <= head_dim {
+            return Ok(turned);
+        }
+        Err(format!("rope: an even number of dimensions must turn, got {turned} of head_dim ({head_dim})"))
     }
 
     /// Turns `x [batch, heads, seq, head_dim]`, whose tokens stand at `positions`: of one row for all rows, or
@@ -203,21 +203,32 @@ impl Rope {
     ///
     /// If `positions` is neither `seq` nor `batch × seq` long, or `fraction` of the dimensions is not an even number above 0.
     pub fn rotate(&self, x: Tensor<4>, positions: &[usize]) -> Tensor<4> {
-        let [batch, _, seq, head_dim] = x.dims();
+        let [x] = self.rotate_all([x], positions);
+        x
+    }
+
+    /// [`rotate`](Self::rotate) of queries and keys alike: they may differ in the number of heads.
+    pub(crate) fn rotate_all<const N: usize>(
+        &self,
+        all: [Tensor<4>; N],
+        positions: &[usize],
+    ) -> [Tensor<4>; N] {
+        let [batch, _, seq, head_dim] = all[0].dims();
+        let like = (&all[0].device(), all[0].dtype());
         let rows = if positions.len() == seq { 1 } else { batch };
         assert_eq!(positions.len(), rows * seq, "rope: expected {seq} or {batch} × {seq} positions");
-        let turned = self.turned(head_dim);
-        assert!(
-            turned > 0 && turned.is_multiple_of(2) && turned <= head_dim,
-            "rope: an even number of dimensions must turn, got {turned} of head_dim ({head_dim})"
-        );
+        let turned = self.turned(head_dim).unwrap_or_else(|problem| panic!("{problem}"));
         let turns = self.turns(turned, positions);
         #[cfg(any(feature = "flex", feature = "ndarray"))]
-        if crate::kernels::Implementation::Auto.is_fused(&x) {
+        if crate::kernels::Implementation::Auto.is_fused(&all[0]) {
             use crate::kernels::{cpu::rotate::Rotate, host};
             let op = Rotate { pairs: self.pairs, turned, turns: turns.into() };
-            let [y] = host::run(op, vec![x.clone().swap_dims(1, 2).into()]);
-            return y.reshape(x.swap_dims(1, 2).dims()).swap_dims(1, 2);
+            return all.map(|x| {
+                let x = x.swap_dims(1, 2);
+                let dims = x.dims();
+                let [y] = host::run(op.clone(), vec![x.into()]);
+                y.reshape(dims).swap_dims(1, 2)
+            });
         }
         let mut cos = vec![1.0; rows * seq * head_dim];
         let mut sin = vec![0.0; rows * seq * head_dim];
@@ -231,11 +242,11 @@ impl Rope {
         }
         let table = |values: Vec<f64>| {
             let data = TensorData::new(values, [rows, 1, seq, head_dim]);
-            Tensor::<4>::from_data(data, (&x.device(), x.dtype()))
+            Tensor::<4>::from_data(data, like)
         };
         let (cos, sin) = (table(cos), table(sin));
-        let turned = x.clone().matmul(self.quarter_turn(head_dim, &x));
-        x * cos + turned * sin
+        let quarter_turn = self.quarter_turn(turned, head_dim, like);
+        all.map(|x| x.clone() * cos.clone() + x.matmul(quarter_turn.clone()) * sin.clone())
     }
 
     /// Cosine and sine of the angle of every pair, at every position, times the length that turned vectors get.
@@ -274,8 +285,7 @@ impl Rope {
 
     /// The matrix that turns every pair by 90°: (x₁, x₂) to (−x₂, x₁). A product with it is exact, and its
     /// gradient is cheaper than that of slices.
-    fn quarter_turn(&self, head_dim: usize, like: &Tensor<4>) -> Tensor<4> {
-        let turned = self.turned(head_dim);
+    fn quarter_turn(&self, turned: usize, head_dim: usize, like: (&Device, DType)) -> Tensor<4> {
         let mut matrix = vec![0.0_f32; head_dim * head_dim];
         for pair in 0..turned / 2 {
             let [first, second] = self.pair(pair, turned);
@@ -283,7 +293,7 @@ impl Rope {
             matrix[first * head_dim + second] = 1.0;
         }
         let data = TensorData::new(matrix, [1, 1, head_dim, head_dim]);
-        Tensor::<4>::from_data(data, &like.device()).cast(like.dtype())
+        Tensor::from_data(data, like)
     }
 }
 

@@ -273,10 +273,7 @@ impl Segments {
         mix: impl FnOnce(Tensor<3>, Option<&Self>) -> (Tensor<3>, R),
     ) -> (Tensor<3>, R) {
         let [batch, seq, _] = x.dims();
-        assert!(
-            batch > 0 && seq > 0,
-            "a mixer: expected at least one row and one token, got [{batch}, {seq}]"
-        );
+        expect_tokens("a mixer", [batch, seq]);
         let Some(segments) = segments else { return mix(x, None) };
         segments.check(batch, seq);
         if !segments.has_left_padding() {
@@ -288,6 +285,11 @@ impl Segments {
         let back: Vec<usize> = left.iter().map(|&left| seq - left).collect();
         (rotate_rows(y, &back), rest)
     }
+}
+
+/// Panics unless there is something to read.
+pub(crate) fn expect_tokens(reader: &str, [batch, seq]: [usize; 2]) {
+    assert!(batch > 0 && seq > 0, "{reader}: expected at least one row and one token, got [{batch}, {seq}]");
 }
 
 /// Row `b` of `[batch, seq, width]` rotated to the left by `by[b]` columns.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::random_letters::RandomLetters;
 use super::vocabulary::{BOS, EOS, PADDING, SEPARATOR, SIZE};
-use super::{Example, Task, expect, require};
+use super::{Example, Task, expect, require, valid};
 use crate::Result;
 
 /// Copying a random string: `$x|x.`
@@ -30,7 +30,7 @@ impl Copying {
     ///
     /// If `lengths` is empty or starts at 0.
     pub fn new(lengths: RangeInclusive<usize>) -> Self {
-        Self { letters: RandomLetters::new("copying", lengths, 1) }
+        valid(Self { letters: RandomLetters::new(lengths) })
     }
 
     /// Draws from the first `letters` letters only; the token ids stay as they are.
@@ -39,7 +39,7 @@ impl Copying {
     ///
     /// Unless `letters` is between 2 and 26.
     pub fn with_alphabet(self, letters: u32) -> Self {
-        Self { letters: self.letters.with_alphabet("copying", letters) }
+        valid(Self { letters: self.letters.with_alphabet(letters) })
     }
 }
 
@@ -61,6 +61,7 @@ impl Task for Copying {
     }
 
     fn check(&self, length: usize) -> Result<()> {
+        self.letters.check(self.name())?;
         require(length > 0, || "copying: length must be above 0".into())
     }
 
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "copying: lengths 0..=5 must start at 1 or above")]
+    #[should_panic(expected = "copying: length must be above 0")]
     fn zero_length() {
         Copying::new(0..=5);
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::copying::copy_of;
 use super::random_letters::{RandomLetters, index};
 use super::vocabulary::{PADDING, SIZE};
-use super::{Example, Task, expect, require};
+use super::{Example, Task, expect, require, valid};
 use crate::Result;
 
 /// Copying a string in which an n-gram occurs twice: `$x|x.`
@@ -34,8 +34,7 @@ impl DuplicateNgram {
     ///
     /// If `n` is 0, or if `lengths` is empty or starts below `2 n`.
     pub fn new(lengths: RangeInclusive<usize>, n: usize) -> Self {
-        assert!(n > 0, "duplicate_ngram: n must be above 0");
-        Self { letters: RandomLetters::new("duplicate_ngram", lengths, 2 * n), n }
+        valid(Self { letters: RandomLetters::new(lengths), n })
     }
 
     /// Draws from the first `letters` letters only; the token ids stay as they are.
@@ -44,7 +43,7 @@ impl DuplicateNgram {
     ///
     /// Unless `letters` is between 2 and 26.
     pub fn with_alphabet(self, letters: u32) -> Self {
-        Self { letters: self.letters.with_alphabet("duplicate_ngram", letters), ..self }
+        valid(Self { letters: self.letters.with_alphabet(letters), ..self })
     }
 
     /// The n-gram to repeat and the place to overwrite with it.
@@ -77,6 +76,7 @@ impl Task for DuplicateNgram {
 
     fn check(&self, length: usize) -> Result<()> {
         let n = self.n;
+        self.letters.check(self.name())?;
         require(n > 0 && length / 2 >= n, || {
             format!("duplicate_ngram: n ({n}) must be above 0 and at most half of the length ({length})")
         })
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "duplicate_ngram: lengths 5..=9 must start at 6 or above")]
+    #[should_panic(expected = "duplicate_ngram: n (3) must be above 0 and at most half of the length (5)")]
     fn too_short_for_two() {
         DuplicateNgram::new(5..=9, 3);
     }

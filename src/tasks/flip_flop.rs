@@ -3,7 +3,7 @@ use std::ops::RangeInclusive;
 use rand::{RngExt, rngs::ChaCha8Rng};
 use serde::{Deserialize, Serialize};
 
-use super::{Example, Target, Task, expect, require};
+use super::{Example, Target, Task, expect, require, valid};
 use crate::Result;
 
 /// The flip-flop language: one bit of memory, written, ignored and read.
@@ -39,12 +39,7 @@ impl FlipFlop {
     ///
     /// If `pairs` is empty or starts below 2, or `ignore` is not between 0 and 1.
     pub fn new(pairs: RangeInclusive<usize>, ignore: f64) -> Self {
-        assert!(
-            !pairs.is_empty() && *pairs.start() >= 2,
-            "flip_flop: pairs {pairs:?} must start at 2 or above"
-        );
-        assert!((0.0..=1.0).contains(&ignore), "flip_flop: ignore must be between 0 and 1, not {ignore}");
-        Self { pairs, ignore }
+        valid(Self { pairs, ignore })
     }
 }
 

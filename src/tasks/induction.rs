@@ -4,7 +4,7 @@ use rand::{RngExt, rngs::ChaCha8Rng};
 use serde::{Deserialize, Serialize};
 
 use super::random_letters::index;
-use super::{Example, Target, Task, expect, require};
+use super::{Example, Target, Task, expect, require, valid};
 use crate::Result;
 
 /// Induction heads: what followed the special token the first time?
@@ -33,11 +33,7 @@ impl Induction {
     ///
     /// If `lengths` is empty or starts below 3.
     pub fn new(lengths: RangeInclusive<usize>) -> Self {
-        assert!(
-            !lengths.is_empty() && *lengths.start() >= 3,
-            "induction: lengths {lengths:?} must start at 3 or above"
-        );
-        Self { lengths, vocab_size: 16 }
+        valid(Self { lengths, vocab_size: 16 })
     }
 
     /// With this many tokens, the special one among them.
@@ -46,8 +42,7 @@ impl Induction {
     ///
     /// If there are fewer than 3.
     pub fn with_vocab_size(self, vocab_size: usize) -> Self {
-        assert!(vocab_size >= 3, "induction: vocab_size must be at least 3, not {vocab_size}");
-        Self { vocab_size, ..self }
+        valid(Self { vocab_size, ..self })
     }
 }
 
@@ -118,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "induction: lengths 2..=9 must start at 3 or above")]
+    #[should_panic(expected = "induction: length must be at least 3, not 2")]
     fn too_short() {
         Induction::new(2..=9);
     }

@@ -127,10 +127,23 @@ pub trait Task: Send + Sync {
 
 /// One of the task's lengths, each as likely as the others.
 fn training_length(task: &(impl Task + ?Sized), rng: &mut ChaCha8Rng) -> usize {
-    let lengths = task.lengths();
-    assert!(!lengths.is_empty(), "{}: no length between {lengths:?}", task.name());
+    let lengths = some_lengths(task);
     // 64 bits on every platform: a `usize` range would draw differently where `usize` has 32.
     rng.random_range(*lengths.start() as u64..=*lengths.end() as u64) as usize
+}
+
+/// The task's lengths; panics if there is none.
+fn some_lengths(task: &(impl Task + ?Sized)) -> RangeInclusive<usize> {
+    let lengths = task.lengths();
+    assert!(!lengths.is_empty(), "{}: the range of lengths {lengths:?} is empty", task.name());
+    lengths
+}
+
+/// A task that was just made; panics if it has no lengths, or with what its [`check`](Task::check) finds at either end of them.
+fn valid<T: Task>(task: T) -> T {
+    let (shortest, longest) = some_lengths(&task).into_inner();
+    expect(task.check(shortest).and_then(|()| task.check(longest)));
+    task
 }
 
 /// The answer of a [`Task::check`].

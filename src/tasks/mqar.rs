@@ -3,7 +3,7 @@ use std::ops::RangeInclusive;
 use rand::{RngExt, rngs::ChaCha8Rng, seq::index::sample};
 use serde::{Deserialize, Serialize};
 
-use super::{Example, Target, Task, expect, require};
+use super::{Example, Target, Task, expect, require, valid};
 use crate::Result;
 
 /// Multi-query associative recall: pairs of key and value, then every key once more.
@@ -38,10 +38,7 @@ impl Mqar {
     /// If `pairs` is empty or starts at 0, or if `seq` or `vocab_size` is too small for the most pairs: a pair takes
     /// four tokens, and has a key of `vocab_size / 2 − 1`.
     pub fn new(pairs: RangeInclusive<usize>, seq: usize, vocab_size: usize) -> Self {
-        assert!(!pairs.is_empty() && *pairs.start() > 0, "mqar: pairs {pairs:?} must start at 1 or above");
-        let task = Self { pairs, seq, vocab_size };
-        expect(task.check(*task.pairs.end()));
-        task
+        valid(Self { pairs, seq, vocab_size })
     }
 
     /// Different gaps of `space`, early ones more likely.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::random_letters::{RandomLetters, index};
 use super::vocabulary::{BOS, EOS, PADDING, SEPARATOR, SIZE};
-use super::{Example, Task, expect, require};
+use super::{Example, Task, expect, require, valid};
 use crate::Result;
 
 /// How often string and key are drawn again for a key that occurs once.
@@ -51,10 +51,7 @@ impl NgramLookup {
     ///
     /// If `n` or `length_answer` is 0, or if `lengths` is empty or does not start above `n`.
     pub fn new(lengths: RangeInclusive<usize>, n: usize, length_answer: usize, key_place: KeyPlace) -> Self {
-        let name = name(key_place);
-        assert!(n > 0, "{name}: n must be above 0");
-        assert!(length_answer > 0, "{name}: length_answer must be above 0");
-        Self { letters: RandomLetters::new(name, lengths, n + 1), n, length_answer, key_place }
+        valid(Self { letters: RandomLetters::new(lengths), n, length_answer, key_place })
     }
 
     /// Draws from the first `letters` letters only; the token ids stay as they are.
@@ -63,7 +60,7 @@ impl NgramLookup {
     ///
     /// Unless `letters` is between 2 and 26.
     pub fn with_alphabet(self, letters: u32) -> Self {
-        Self { letters: self.letters.with_alphabet(name(self.key_place), letters), ..self }
+        valid(Self { letters: self.letters.with_alphabet(letters), ..self })
     }
 
     /// A string of this length and the place of the key's first occurrence in it.
@@ -104,6 +101,7 @@ impl Task for NgramLookup {
 
     fn check(&self, length: usize) -> Result<()> {
         let Self { n, length_answer, .. } = *self;
+        self.letters.check(self.name())?;
         require(n > 0 && length_answer > 0, || {
             format!("{}: n ({n}) and length_answer ({length_answer}) must be above 0", self.name())
         })?;

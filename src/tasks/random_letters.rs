@@ -3,7 +3,8 @@ use std::ops::RangeInclusive;
 use rand::{RngExt, rngs::ChaCha8Rng};
 use serde::{Deserialize, Serialize};
 
-use super::vocabulary::LETTERS;
+use super::{require, vocabulary::LETTERS};
+use crate::Result;
 
 /// Strings of independent, uniform letters: the `x` of every task here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,26 +14,22 @@ pub(super) struct RandomLetters {
 }
 
 impl RandomLetters {
-    pub(super) fn new(task: &str, lengths: RangeInclusive<usize>, shortest: usize) -> Self {
-        assert!(!lengths.is_empty(), "{task}: the range of lengths {lengths:?} is empty");
-        assert!(
-            *lengths.start() >= shortest,
-            "{task}: lengths {lengths:?} must start at {shortest} or above"
-        );
+    pub(super) fn new(lengths: RangeInclusive<usize>) -> Self {
         Self { lengths, alphabet: LETTERS }
     }
 
-    pub(super) fn with_alphabet(self, task: &str, letters: u32) -> Self {
-        assert!(
-            (2..=LETTERS).contains(&letters),
-            "{task}: the alphabet has 2 to {LETTERS} letters, not {letters}"
-        );
+    pub(super) fn with_alphabet(self, letters: u32) -> Self {
         Self { alphabet: letters, ..self }
     }
 
+    pub(super) fn check(&self, task: &str) -> Result<()> {
+        let letters = self.alphabet;
+        require((2..=LETTERS).contains(&letters), || {
+            format!("{task}: the alphabet has 2 to {LETTERS} letters, not {letters}")
+        })
+    }
+
     pub(super) fn draw(&self, length: usize, rng: &mut ChaCha8Rng) -> Vec<u32> {
-        // Again, because a deserialised task has not passed `with_alphabet`.
-        assert!((2..=LETTERS).contains(&self.alphabet), "the alphabet has 2 to {LETTERS} letters");
         (0..length).map(|_| rng.random_range(0..self.alphabet)).collect()
     }
 }
@@ -50,7 +47,7 @@ mod tests {
     #[test]
     fn letters_are_uniform_over_the_alphabet() {
         for alphabet in [2, 5, 26] {
-            let letters = RandomLetters::new("task", 1..=1, 1).with_alphabet("task", alphabet);
+            let letters = RandomLetters::new(1..=1).with_alphabet(alphabet);
             let drawn = letters.draw(1000 * alphabet as usize, &mut ChaCha8Rng::seed_from_u64(1));
             let mut count = vec![0; alphabet as usize];
             drawn.iter().for_each(|&letter| count[letter as usize] += 1);
@@ -67,8 +64,8 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "task: the alphabet has 2 to 26 letters, not 27")]
     fn alphabet_beyond_the_letters() {
-        RandomLetters::new("task", 1..=1, 1).with_alphabet("task", 27);
+        let problem = RandomLetters::new(1..=1).with_alphabet(27).check("task").unwrap_err().to_string();
+        assert_eq!(problem, "task: the alphabet has 2 to 26 letters, not 27");
     }
 }

@@ -3,7 +3,7 @@ use std::ops::RangeInclusive;
 use rand::{RngExt, rngs::ChaCha8Rng, seq::index::sample};
 use serde::{Deserialize, Serialize};
 
-use super::{Example, Target, Task, expect, require};
+use super::{Example, Target, Task, expect, require, valid};
 use crate::Result;
 
 /// Selective copying: data among noise, to be said in order when asked.
@@ -37,10 +37,7 @@ impl SelectiveCopying {
     ///
     /// If `data` is 0, or `slots` is empty or starts below `data`.
     pub fn new(slots: RangeInclusive<usize>, data: usize) -> Self {
-        assert!(data > 0, "selective_copying: data must be above 0");
-        let enough = !slots.is_empty() && *slots.start() >= data;
-        assert!(enough, "selective_copying: slots {slots:?} must start at {data} or above, the data");
-        Self { slots, data, vocab_size: 16 }
+        valid(Self { slots, data, vocab_size: 16 })
     }
 
     /// With this many tokens, noise and question among them.
@@ -49,8 +46,7 @@ impl SelectiveCopying {
     ///
     /// If there are fewer than 4: with one datum there is nothing to remember.
     pub fn with_vocab_size(self, vocab_size: usize) -> Self {
-        assert!(vocab_size >= 4, "selective_copying: vocab_size must be at least 4, not {vocab_size}");
-        Self { vocab_size, ..self }
+        valid(Self { vocab_size, ..self })
     }
 }
 
@@ -120,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "selective_copying: slots 2..=20 must start at 3 or above, the data")]
+    #[should_panic(expected = "selective_copying: 3 data do not fit 2 slots")]
     fn fewer_slots_than_data() {
         SelectiveCopying::new(2..=20, 3);
     }

@@ -11,6 +11,7 @@ pub(crate) mod diagonal_scan;
 pub(crate) mod elementwise;
 pub(crate) mod gated_norm;
 mod gemm;
+mod groups;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod in_place;
 mod lanes;

@@ -116,13 +116,13 @@ fn keys_start_wherever_the_answer_fits() {
 }
 
 #[test]
-#[should_panic(expected = "suffix_ngram: lengths 3..=9 must start at 4 or above")]
+#[should_panic(expected = "suffix_ngram: length (3) must be above n (3)")]
 fn no_room_for_an_answer() {
     NgramLookup::new(3..=9, 3, 1, KeyPlace::Suffix);
 }
 
 #[test]
-#[should_panic(expected = "prefix_ngram: length_answer must be above 0")]
+#[should_panic(expected = "prefix_ngram: n (3) and length_answer (0) must be above 0")]
 fn empty_answer() {
     NgramLookup::new(4..=9, 3, 0, KeyPlace::Prefix);
 }

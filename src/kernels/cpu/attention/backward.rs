@@ -3,14 +3,12 @@ use rayon::prelude::*;
 use super::view::{View, exponentials};
 use super::{Attention, KEYS, QUERIES, Shape, SharedMut, Transposed, blocks, from};
 use crate::kernels::cpu::gemm::{Layout, gemm};
+use crate::kernels::cpu::groups::{Heads, Tasks};
 use crate::kernels::cpu::lanes::dot;
 use crate::kernels::cpu::shared::zeros;
 use crate::kernels::cpu::vectorised::{Work, vectorised};
 use crate::kernels::host::Array;
 use crate::kernels::real::Real;
-
-/// Parallel tasks, at least, as far as there are heads. They do not depend on the number of threads, so that results do not.
-const TASKS: usize = 16;
 
 /// What a thread reuses from head to head.
 struct Buffers<F> {
@@ -54,21 +52,18 @@ pub(super) fn backward<F: Real>(
     let (dk_shared, dv_shared) = (SharedMut::new(&mut dk), SharedMut::new(&mut dv));
     // The query heads that read one key head go to several tasks where there would be few: then their parts of its gradients
     // are added afterwards, in order.
-    let group = n_heads / n_kv_heads;
-    let tasks = TASKS.div_ceil(batch * n_kv_heads).min(group);
-    let heads = group.div_ceil(tasks);
-    let tasks = group.div_ceil(heads);
-    let parts: Vec<Option<[Vec<F>; 2]>> = (0..batch * n_kv_heads * tasks)
+    let tasks = Tasks::new(batch, n_heads, n_kv_heads, 16);
+    let parts: Vec<Option<[Vec<F>; 2]>> = (0..batch * n_kv_heads * tasks.parts)
         .into_par_iter()
         .map_init(buffers, |buffers, task| {
-            let (row, kv_head, part) = (task / tasks / n_kv_heads, task / tasks % n_kv_heads, task % tasks);
+            let Heads { row, group: kv_head, first, .. } = tasks.task(task);
             buffers.dk.fill(F::zero());
             buffers.dv.fill(F::zero());
-            for head in (part * heads..group.min((part + 1) * heads)).map(|head| kv_head * group + head) {
+            for head in first..first + tasks.heads {
                 let of_head = Head { op, shape, inputs, row, head, kept, grad };
                 of_head.backward(&across, buffers, &dq_shared);
             }
-            if tasks > 1 {
+            if tasks.parts > 1 {
                 return Some([buffers.dk.clone(), buffers.dv.clone()]);
             }
             let add = |rows, sum, at, dim| vectorised(Add { rows, sum, at, dim });
@@ -77,7 +72,7 @@ pub(super) fn backward<F: Real>(
             None
         })
         .collect();
-    parts.par_chunks(tasks).enumerate().for_each(|(task, parts)| {
+    parts.par_chunks(tasks.parts).enumerate().for_each(|(task, parts)| {
         let (row, kv_head) = (task / n_kv_heads, task % n_kv_heads);
         for [dk, dv] in parts.iter().flatten() {
             vectorised(Add { rows: dk, sum: &dk_shared, at: shape.k(row, kv_head), dim: head_dim });

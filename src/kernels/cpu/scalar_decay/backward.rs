@@ -1,7 +1,7 @@
 use rayon::prelude::*;
 
 use super::rows::{Dot, Scale, Unscale};
-use super::{Fade, Layout, Place, ScalarDecay, Scratch, SharedMut, Tasks, gemm, vectorised};
+use super::{Fade, Layout, Place, ScalarDecay, Scratch, Shape, SharedMut, Tasks, gemm, tasks, vectorised};
 use crate::kernels::cpu::chunks::Within;
 use crate::kernels::cpu::lanes::dot;
 use crate::kernels::cpu::shared::zeros;
@@ -44,7 +44,7 @@ pub(super) fn backward<F: Real>(
     grads: &[&[F]],
 ) -> Vec<Vec<F>> {
     let shape = op.chunks.shape(inputs);
-    let tasks = Tasks::new(shape);
+    let tasks = tasks(shape);
     let len = |input: usize| inputs[input].len();
     let (mut dq, mut dk) = (zeros(tasks.parts * len(0)), zeros(tasks.parts * len(1)));
     let (mut dv, mut d_log) = (zeros(len(2)), zeros(len(3)));
@@ -67,9 +67,9 @@ pub(super) fn backward<F: Real>(
         dk: zeros(shape.chunk * shape.key_dim),
         d_sums: zeros(shape.chunk),
     };
-    let states = d_state.par_chunks_mut(tasks.heads_of_a_task() * shape.state());
+    let states = d_state.par_chunks_mut(tasks.heads * shape.state());
     states.enumerate().for_each_init(buffers, |buffers, (task, d_states)| {
-        let of_task = Task { op, inputs, kept, grad: grads[0], tasks, out: &out };
+        let of_task = Task { op, shape, inputs, kept, grad: grads[0], tasks, out: &out };
         for (chunk, start) in (0..shape.seq).step_by(shape.chunk).enumerate().rev() {
             of_task.backward(task, [chunk, start], d_states, buffers);
         }
@@ -102,6 +102,7 @@ fn sum_of_parts<F: Real>(mut array: Vec<F>, parts: usize) -> Vec<F> {
 #[derive(Clone, Copy)]
 struct Task<'a, F> {
     op: &'a ScalarDecay,
+    shape: Shape,
     inputs: &'a [Array<'a, F>],
     kept: &'a [F],
     grad: &'a [F],
@@ -118,9 +119,8 @@ impl<F: Real> Task<'_, F> {
         d_states: &mut [F],
         buffers: &mut Buffers<F>,
     ) {
-        let Self { op, inputs, kept, grad, tasks, out } = *self;
-        let shape = tasks.shape;
-        let heads = tasks.heads(task);
+        let Self { op, shape, inputs, kept, grad, tasks, out } = *self;
+        let heads = tasks.task(task);
         let (key_dim, value_dim, one) = (shape.key_dim, shape.value_dim, F::one());
         let [q, k, v] = [0, 1, 2].map(|input| inputs[input].data);
         let (of_keys, of_values) = (Layout::new(0, key_dim, 1), Layout::new(0, value_dim, 1));
@@ -216,7 +216,7 @@ impl<F: Real> Task<'_, F> {
     fn decays(&self, place: Place, d_sums: &mut [F], d_total: F) {
         let least = self.op.chunks.least::<F>();
         let log_decay = self.inputs[3].data;
-        let (first, step) = place.numbers(self.tasks.shape);
+        let (first, step) = place.numbers(self.shape);
         let mut sum = d_total;
         for (t, &d_sum) in d_sums.iter().enumerate().rev() {
             sum += d_sum;

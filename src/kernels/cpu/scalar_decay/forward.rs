@@ -1,7 +1,7 @@
 use rayon::prelude::*;
 
 use super::rows::Scale;
-use super::{Fade, Layout, Place, Scratch, SharedMut, Tasks, gemm, vectorised};
+use super::{Fade, Layout, Place, Scratch, SharedMut, gemm, tasks, vectorised};
 use crate::kernels::cpu::scalar_decay::ScalarDecay;
 use crate::kernels::cpu::shared::zeros;
 use crate::kernels::cpu::vectorised::Work;
@@ -21,12 +21,12 @@ pub(super) fn forward<F: Real>(
     let mut last = initial.to_vec();
     let mut kept = zeros(if keep { shape.kept(shape.batch, 0, 0) } else { 0 });
     let (out, kept_shared) = (SharedMut::new(&mut output), SharedMut::new(&mut kept));
-    let tasks = Tasks::new(shape);
-    let states = last.par_chunks_mut(tasks.heads_of_a_task() * shape.state());
+    let tasks = tasks(shape);
+    let states = last.par_chunks_mut(tasks.heads * shape.state());
     states.enumerate().for_each_init(
         || Scratch::new(shape),
         |scratch, (task, states)| {
-            let heads = tasks.heads(task);
+            let heads = tasks.task(task);
             let (of_keys, of_values) = (Layout::new(0, key_dim, 1), Layout::new(0, value_dim, 1));
             for (chunk, start) in (0..shape.seq).step_by(shape.chunk).enumerate() {
                 let len = shape.chunk.min(shape.seq - start);

@@ -14,6 +14,7 @@ mod rows;
 
 use super::chunks::{Chunks, Decays, Fade, Shape, reads_views};
 use super::gemm::{Layout, gemm};
+use super::groups::Tasks;
 use super::shared::SharedMut;
 use super::vectorised::vectorised;
 use crate::kernels::host::{Array, HostOp};
@@ -40,43 +41,9 @@ impl ScalarDecay {
     }
 }
 
-/// So many tasks fill any machine.
-const TASKS: usize = 32;
-
-/// How work is cut: a task owns some of the heads that share a key head of one row, and forms their `q·k` once.
-#[derive(Clone, Copy)]
-struct Tasks {
-    shape: Shape,
-    /// Tasks of a key head.
-    parts: usize,
-}
-
-/// One task's heads.
-#[derive(Clone, Copy)]
-struct Heads {
-    row: usize,
-    group: usize,
-    part: usize,
-    first: usize,
-}
-
-impl Tasks {
-    fn new(shape: Shape) -> Self {
-        let of_a_group = shape.heads / shape.groups;
-        let enough =
-            |parts: &usize| of_a_group.is_multiple_of(*parts) && shape.batch * shape.groups * parts >= TASKS;
-        Self { shape, parts: (1..=of_a_group).find(enough).unwrap_or(of_a_group) }
-    }
-
-    fn heads_of_a_task(self) -> usize {
-        self.shape.heads / self.shape.groups / self.parts
-    }
-
-    fn heads(self, task: usize) -> Heads {
-        let (row, rest) = (task / (self.shape.groups * self.parts), task % (self.shape.groups * self.parts));
-        let count = self.heads_of_a_task();
-        Heads { row, group: rest / self.parts, part: rest % self.parts, first: rest * count }
-    }
+/// A task forms the `q·k` of its heads once; so many tasks fill any machine.
+fn tasks(shape: Shape) -> Tasks {
+    Tasks::new(shape.batch, shape.heads, shape.groups, 32)
 }
 
 /// Buffers of one task.
