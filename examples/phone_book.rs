@@ -5,7 +5,7 @@
 //! cargo run --release --example phone_book -- --quick
 //! ```
 //!
-//! arXiv 2402.01032, section 4.2, with models trained from the start; see docs/experiments/phone_book.md. Names are those
+//! arXiv 2402.01032, section 4, with models trained from the start; see docs/experiments/phone_book.md. Names are those
 //! of the crate `fake`.
 #![recursion_limit = "256"]
 

@@ -4,7 +4,7 @@
 //! cargo run --release --features tokenizers --example pretrained_retrieval -- --model DIR
 //! ```
 //!
-//! arXiv 2402.01032, section 4.2 and 4.3; see docs/experiments/pretrained_retrieval.md.
+//! arXiv 2402.01032, section 4; see docs/experiments/pretrained_retrieval.md.
 #![recursion_limit = "256"]
 
 mod common;
@@ -196,7 +196,8 @@ fn show(records: &[Record], out: &Path) -> Result<()> {
         let head = ["model", kind.unit(), "right", "95 %", "state"].map(String::from);
         let mut found = table::table(head.into_iter());
         for record in records.iter().filter(|record| record.ask == kind.name()) {
-            let estimate = Estimate::of(&[record.right as f64 / record.strings as f64], record.strings);
+            let share = record.right as f64 / record.strings as f64;
+            let estimate = Estimate { values: 0, ..Estimate::of(&[share], record.strings) };
             lines.entry(&record.model).or_default().push((record.length as f64, estimate));
             found.add_row([
                 record.model.clone(),

@@ -18,13 +18,14 @@ pub(crate) fn check_d_conv(mixer: &str, d_conv: usize) -> Result<()> {
     check_size(mixer, "d_conv", d_conv, 2)
 }
 
-fn check_size(mixer: &str, name: &str, size: usize, least: usize) -> Result<()> {
+/// A size is at least so much, and not beyond what fits in a machine.
+pub(crate) fn check_size(whose: &str, name: &str, size: usize, least: usize) -> Result<()> {
     let bound = match size {
         _ if size < least => format!("at least {least}"),
         _ if size > LARGEST_SIZE => format!("at most {LARGEST_SIZE}"),
         _ => return Ok(()),
     };
-    Err(Error::Config(format!("{mixer}: {name} must be {bound}, got {size}")))
+    Err(Error::Config(format!("{whose}: {name} must be {bound}, got {size}")))
 }
 
 /// A number that something is divided by, or that keeps a root from 0.
@@ -50,4 +51,11 @@ pub(crate) fn check_part(whose: &str, part: Result<()>) -> Result<()> {
         Error::Config(problem) => Error::Config(format!("{whose}: {problem}")),
         other => other,
     })
+}
+
+/// Panics with the error's message: where what was to be checked is misuse.
+pub(crate) fn expect_valid(check: Result<()>) {
+    if let Err(error) = check {
+        panic!("{error}");
+    }
 }

@@ -68,9 +68,9 @@ pub fn with_bars(label: &str, lines: &[Line]) -> String {
     let seeds = |line: &Line| line.points.iter().map(|(_, estimate)| estimate.values).collect::<Vec<_>>();
     let seeds: Vec<usize> = lines.iter().flat_map(seeds).collect();
     let bars = match (seeds.iter().any(|&seeds| seeds < 2), seeds.iter().any(|&seeds| seeds > 1)) {
-        (true, true) => "bars: 95 %, over strings or several seeds",
+        _ if seeds.contains(&0) => "bars: 95 %, over strings",
         (true, false) => "bars: 95 %, over strings, one seed",
-        _ => "bars: 95 %, over seeds",
+        _ => "bars: 95 %, over seeds or strings, the wider",
     };
     format!("{label} ({bars})")
 }

@@ -263,6 +263,7 @@ fn queue<'a>(
 
 /// Whether everything that will be asked can be, and everything trained on fits a row: known before anything is trained.
 fn check_lengths(arm: &Arm, options: &Options) -> Result<()> {
+    arm.task.check_lengths()?;
     points(arm).try_for_each(|(_, point)| point.task.check(point.length))?;
     let longest = arm.task.longest();
     match options.context_len.unwrap_or(arm.context_len) {

@@ -8,20 +8,23 @@ pub struct Estimate {
     pub mean: f64,
     pub low: f64,
     pub high: f64,
-    /// Values it is of: seeds.
+    /// Values it is of: seeds. Of what was not trained here, 0.
     pub values: usize,
 }
 
 impl Estimate {
-    /// Of accuracies, one for each seed, each of so many strings: Student's interval over seeds, cut to 0 … 1; of one seed
-    /// Wilson's over its strings, which knows nothing of what another seed would have learnt. Where a string asks for several
-    /// answers, these do not make it narrower: they are not independent.
+    /// Of accuracies, one for each seed, each of so many strings: the wider of Student's interval over seeds, cut to 0 … 1, and
+    /// Wilson's over all their strings, for seeds may agree on a few. Of one seed it is Wilson's, which knows nothing of what
+    /// another would have learnt. Where a string asks for several answers, these do not make it narrower: they are not
+    /// independent.
     pub fn of(accuracies: &[f64], strings: usize) -> Self {
+        let wilson = Self::wilson(mean(accuracies.iter().copied()), strings * accuracies.len());
         if accuracies.len() < 2 {
-            return Self::wilson(mean(accuracies.iter().copied()), strings);
+            return wilson;
         }
         let student = Self::student(accuracies);
-        Self { low: student.low.max(0.0), high: student.high.min(1.0), ..student }
+        let (low, high) = (student.low.max(0.0).min(wilson.low), student.high.min(1.0).max(wilson.high));
+        Self { low, high, ..student }
     }
 
     /// Student's interval of a few values; of one it is that value.

@@ -6,7 +6,7 @@
 //! cargo run --release --example copying -- --model "2*(mamba2, attention + swiglu)"
 //! ```
 //!
-//! The experiment of arXiv 2402.01032, figures 2 and 3, at a laptop's size, and with `--preset paper` at the paper's; see
+//! The experiment of arXiv 2402.01032, section 3, at a laptop's size, and with `--preset paper` at the paper's; see
 //! docs/experiments/copying.md.
 #![recursion_limit = "256"]
 

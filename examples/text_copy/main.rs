@@ -5,7 +5,7 @@
 //! cargo run --release --features learner --example text_copy -- --quick
 //! ```
 //!
-//! arXiv 2402.01032, section 4.3, with models trained from the start; see docs/experiments/text_copy.md, which names a text.
+//! arXiv 2402.01032, section 4, with models trained from the start; see docs/experiments/text_copy.md, which names a text.
 //! Trained by burn-train: its dashboard on a terminal, its checkpoints, its strategies for several devices.
 #![recursion_limit = "256"]
 

@@ -2,7 +2,7 @@
 //!
 //! An operation implements [`host::HostOp`] once, generically over `f32` and `f64`; [`host`] makes it an
 //! operation of both CPU backends and of their autodiff wrappers. Nothing above this module knows slices,
-//! and nothing outside it is `unsafe`. [`gpu`] holds kernels for GPUs.
+//! and nothing outside it is `unsafe` but the mapping of checkpoint files. [`gpu`] holds kernels for GPUs.
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod cpu;

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::heads::{from_heads, to_heads};
 use super::kv_cache::KvCache;
-use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
+use super::mixer::{BuildMixer, SequenceMixer, StateGrowth};
 use super::positions::{positions, seen_after};
-use crate::check::{check_part, check_positive, check_sizes};
+use crate::check::{check_part, check_positive, check_sizes, expect_valid};
 use crate::ops::{
     AttentionInputs, AttentionOptions, HardAlibi, HeadBias, Implementation, Position, Rope, Segments,
     alibi_slopes, apply_linear, attention, output_dtype, rms_norm, rotate_rows,

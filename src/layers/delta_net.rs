@@ -9,8 +9,8 @@ use super::conv_state::{ConvState, ConvStateDims};
 use super::heads::{gated_heads, to_heads};
 use super::mamba::conv_initializer;
 use super::matrix_state::narrow_linear;
-use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
-use crate::check::{check_d_conv, check_positive, check_sizes};
+use super::mixer::{BuildMixer, SequenceMixer, StateGrowth};
+use crate::check::{check_d_conv, check_positive, check_sizes, expect_valid};
 use crate::ops::{
     DeltaRuleInputs, Implementation, Segments, apply_linear, causal_conv_silu, delta_rule, rms_norm, sigmoid,
 };

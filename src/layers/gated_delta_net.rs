@@ -9,9 +9,9 @@ use super::conv_state::ConvState;
 use super::delta_net::{DeltaNet, DeltaNetConfig};
 use super::mamba::dt_bias;
 use super::matrix_state::narrow_linear;
-use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
+use super::mixer::{BuildMixer, SequenceMixer, StateGrowth};
 use crate::Result;
-use crate::check::check_dt;
+use crate::check::{check_dt, expect_valid};
 use crate::ops::{Segments, apply_linear, softplus};
 
 /// Configuration of [`GatedDeltaNet`].

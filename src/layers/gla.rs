@@ -7,8 +7,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::heads::{gated_heads, to_heads};
 use super::matrix_state::{MatrixState, matrix_mixer, narrow_linear};
-use super::mixer::{BuildMixer, expect_valid};
-use crate::check::{check_positive, check_sizes};
+use super::mixer::BuildMixer;
+use crate::check::{check_positive, check_sizes, expect_valid};
 use crate::ops::{
     Implementation, Segments, VectorDecayInputs, apply_linear, divided, softplus, vector_decay,
 };

@@ -8,8 +8,8 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::matrix_state::{MatrixState, matrix_mixer, narrow_linear};
-use super::mixer::{BuildMixer, expect_valid};
-use crate::check::check_sizes;
+use super::mixer::BuildMixer;
+use crate::check::{check_sizes, expect_valid};
 use crate::ops::{
     Implementation, ScalarDecayInputs, Segments, apply_linear, divided, elu_plus_one, scalar_decay,
 };

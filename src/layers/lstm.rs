@@ -5,10 +5,10 @@ use burn::module::Module;
 use burn::nn::{GateController, Linear, Lstm as BurnLstm, LstmConfig as BurnLstmConfig};
 use burn::tensor::{Device, Tensor, TensorData, activation::sigmoid, assert_shape};
 
-use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
+use super::mixer::{BuildMixer, SequenceMixer, StateGrowth};
 use super::state::{MixerState, StateMapper};
 use crate::Result;
-use crate::check::check_sizes;
+use crate::check::{check_sizes, expect_valid};
 use crate::ops::{Implementation, LstmInputs, Segments, WeightLayout, apply_linear, linear, lstm};
 
 /// Configuration of [`Lstm`].

@@ -6,9 +6,9 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 
 use super::conv_state::{ConvState, ConvStateDims, conv_mixer};
-use super::mixer::{BuildMixer, expect_valid};
+use super::mixer::BuildMixer;
 use crate::Result;
-use crate::check::{check_d_conv, check_dt, check_sizes};
+use crate::check::{check_d_conv, check_dt, check_sizes, expect_valid};
 use crate::ops::{
     Implementation, Segments, SelectiveScanInputs, apply_linear, apply_linear_in_pieces, causal_conv_silu,
     neg_exp, selective_scan, softplus,

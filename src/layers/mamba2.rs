@@ -7,8 +7,8 @@ use burn::tensor::{Device, Distribution, Tensor};
 
 use super::conv_state::{ConvState, ConvStateDims, conv_mixer};
 use super::mamba::{conv_initializer, dt_bias};
-use super::mixer::{BuildMixer, expect_valid};
-use crate::check::{check_d_conv, check_dt, check_positive, check_sizes};
+use super::mixer::BuildMixer;
+use crate::check::{check_d_conv, check_dt, check_positive, check_sizes, expect_valid};
 use crate::ops::{
     GatedNormOptions, Implementation, ScalarDecayInputs, Segments, apply_linear, apply_linear_in_pieces,
     causal_conv_silu, gated_rms_norm, neg_exp, scalar_decay, softplus,

@@ -5,9 +5,9 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, assert_shape};
 
-use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
+use super::mixer::{BuildMixer, SequenceMixer, StateGrowth};
 use crate::Result;
-use crate::check::check_sizes;
+use crate::check::{check_sizes, expect_valid};
 use crate::ops::{
     DiagonalScanInputs, Gates, Implementation, Segments, apply_linear, diagonal_scan, output_dtype,
 };

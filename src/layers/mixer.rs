@@ -94,13 +94,6 @@ pub trait MixerList: BuildMixer {
     fn defaults(d_model: usize) -> Vec<Self>;
 }
 
-/// Panics with the error's message: for `init`, where a bad configuration is misuse.
-pub(crate) fn expect_valid(check: Result<()>) {
-    if let Err(error) = check {
-        panic!("{error}");
-    }
-}
-
 /// Makes one mixer out of many: an enum of modules, of their configurations, and of their states.
 ///
 /// Each line is `Variant(Config, Mixer, State)`; the variant's name in `snake_case` is the mixer's name in the

@@ -5,8 +5,9 @@ use burn::nn::{RmsNorm, RmsNormConfig};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
+use super::mixer::{BuildMixer, SequenceMixer, StateGrowth};
 use super::state::{MixerState, StateMapper};
+use crate::check::expect_valid;
 use crate::ops::{Segments, divided, rms_norm};
 use crate::{Error, Result};
 

@@ -5,10 +5,10 @@ use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor, assert_shape};
 
-use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
+use super::mixer::{BuildMixer, SequenceMixer, StateGrowth};
 use super::positions::{check_seen, seen_after};
 use super::state::{MixerState, StateMapper};
-use crate::check::{check_d_conv, check_sizes};
+use crate::check::{check_d_conv, check_sizes, expect_valid};
 use crate::ops::{
     DiagonalScanInputs, Gates, Implementation, Segments, apply_linear, causal_conv, diagonal_scan, gelu,
     gelu_tanh, softplus,

@@ -9,8 +9,8 @@ use burn::tensor::{Device, Tensor, TensorData, assert_shape};
 use serde::{Deserialize, Serialize};
 
 use super::mamba::log_uniform;
-use super::mixer::{BuildMixer, SequenceMixer, StateGrowth, expect_valid};
-use crate::check::{check_dt, check_sizes};
+use super::mixer::{BuildMixer, SequenceMixer, StateGrowth};
+use crate::check::{check_dt, check_sizes, expect_valid};
 use crate::ops::complex::Complex;
 use crate::ops::{
     ComplexScanInputs, Implementation, Segments, apply_linear_in_pieces, complex_scan, gelu, sigmoid,
@@ -203,8 +203,8 @@ impl S4d {
 fn exp_m1(z: &Complex<2>) -> Complex<2> {
     let exp = z.re.clone().exp();
     // eˣ − 1 = tanh(x/2) (eˣ + 1), and cos y = 1 − 2 sin²(y/2).
-    let rest = (z.re.clone() / 2.0).tanh() * (exp.clone() + 1.0);
-    let sin = (z.im.clone() / 2.0).sin();
+    let rest = (z.re.clone() * 0.5).tanh() * (exp.clone() + 1.0);
+    let sin = (z.im.clone() * 0.5).sin();
     let turned = exp.clone() * sin.square() * 2.0;
     Complex { re: rest - turned, im: exp * z.im.clone().sin() }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::block::{Block, BlockConfig};
 use super::norm::{Norm, NormConfig};
-use crate::check::check_positive;
+use crate::check::{check_positive, expect_valid};
 use crate::layers::{
     BuildMixer, Mixer, MixerConfig, MixerState, SequenceMixer, StateGrowth, StateMapper, map_each,
 };
@@ -137,9 +137,7 @@ impl<C: BuildMixer> BackboneConfig<C> {
     ///
     /// With the message of [`check`](Self::check).
     pub fn init(&self, device: &Device) -> Backbone<C::Mixer> {
-        if let Err(error) = self.check() {
-            panic!("{error}");
-        }
+        expect_valid(self.check());
         let mut blocks = Vec::new();
         let mut schedule: Vec<usize> = Vec::new();
         for layer in &self.layers {

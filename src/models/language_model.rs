@@ -6,7 +6,7 @@ use burn::tensor::{Device, Int, Tensor, assert_shape};
 use serde::{Deserialize, Serialize};
 
 use super::backbone::{Backbone, BackboneConfig, BackboneState};
-use crate::check::{check_positive, check_sizes};
+use crate::check::{check_positive, check_sizes, expect_valid};
 use crate::kernels::among_workers;
 use crate::layers::{BuildMixer, Mixer, MixerConfig, MixerState, SequenceMixer};
 use crate::ops::{Implementation, Segments, WeightLayout, apply_linear, expect_tokens, linear, soft_cap};
@@ -129,9 +129,7 @@ impl<C: BuildMixer> LanguageModelConfig<C> {
 
     /// The model, its parameters not drawn yet where they can wait for their first use.
     pub(crate) fn blank(&self, device: &Device) -> LanguageModel<C::Mixer> {
-        if let Err(error) = self.check() {
-            panic!("{error}");
-        }
+        expect_valid(self.check());
         let normal = Initializer::Normal { mean: 0.0, std: 0.02 };
         let d_model = self.backbone.d_model;
         let head =

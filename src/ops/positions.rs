@@ -4,6 +4,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::rope_scaling::RopeScaling;
+use super::segments::expect_tokens;
 use crate::{Error, Result};
 
 /// How attention knows positions.
@@ -153,18 +154,12 @@ impl Position {
     pub(crate) fn check(&self, n_heads: usize, head_dim: usize) -> Result<()> {
         match self {
             Self::Rope(rope) => {
-                if !(rope.fraction > 0.0 && rope.fraction <= 1.0) {
-                    return Err(Error::Config(format!(
-                        "rope: fraction must be in (0, 1], got {}",
-                        rope.fraction
-                    )));
-                }
+                rope.turned(head_dim)?;
                 if !(rope.base > 1.0 && rope.base.is_finite()) {
                     let problem = format!("rope: base must exceed 1 and be finite, got {}", rope.base);
                     return Err(Error::Config(problem));
                 }
                 rope.scaling.as_ref().map_or(Ok(()), RopeScaling::check)?;
-                rope.turned(head_dim).map_err(Error::Config)?;
             }
             Self::HardAlibi(hard) => {
                 let windows = hard.windows(n_heads);
@@ -188,12 +183,17 @@ impl Position {
 
 impl Rope {
     /// How many dimensions turn, or what is wrong with so many.
-    fn turned(&self, head_dim: usize) -> Result<usize, String> {
-        let turned = (self.fraction * head_dim as f64) as usize;
-        if turned > 0 && turned.is_multiple_of(2) && turned <= head_dim {
-            return Ok(turned);
+    fn turned(&self, head_dim: usize) -> Result<usize> {
+        if !(self.fraction > 0.0 && self.fraction <= 1.0) {
+            return Err(Error::Config(format!("rope: fraction must be in (0, 1], got {}", self.fraction)));
         }
-        Err(format!("rope: an even number of dimensions must turn, got {turned} of head_dim ({head_dim})"))
+        let turned = (self.fraction * head_dim as f64) as usize;
+        if turned == 0 || !turned.is_multiple_of(2) {
+            return Err(Error::Config(format!(
+                "rope: an even number of dimensions must turn, got {turned} of head_dim ({head_dim})"
+            )));
+        }
+        Ok(turned)
     }
 
     /// Turns `x [batch, heads, seq, head_dim]`, whose tokens stand at `positions`: of one row for all rows, or
@@ -201,7 +201,8 @@ impl Rope {
     ///
     /// # Panics
     ///
-    /// If `positions` is neither `seq` nor `batch × seq` long, or `fraction` of the dimensions is not an even number above 0.
+    /// If there is no row or no token, `positions` is neither `seq` nor `batch × seq` long, `fraction` is not in (0, 1], or so
+    /// much of the dimensions is not an even number above 0.
     pub fn rotate(&self, x: Tensor<4>, positions: &[usize]) -> Tensor<4> {
         let [x] = self.rotate_all([x], positions);
         x
@@ -214,6 +215,7 @@ impl Rope {
         positions: &[usize],
     ) -> [Tensor<4>; N] {
         let [batch, _, seq, head_dim] = all[0].dims();
+        expect_tokens("rope", [batch, seq]);
         let like = (&all[0].device(), all[0].dtype());
         let rows = if positions.len() == seq { 1 } else { batch };
         assert_eq!(positions.len(), rows * seq, "rope: expected {seq} or {batch} × {seq} positions");

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::random_letters::RandomLetters;
 use super::vocabulary::{BOS, EOS, PADDING, SEPARATOR, SIZE};
-use super::{Example, Task, expect, require, valid};
+use super::{Example, Task, require, valid};
 use crate::Result;
+use crate::check::expect_valid;
 
 /// Copying a random string: `$x|x.`
 ///
@@ -66,7 +67,7 @@ impl Task for Copying {
     }
 
     fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example {
-        expect(self.check(length));
+        expect_valid(self.check(length));
         copy_of(&self.letters.draw(length, rng))
     }
 }

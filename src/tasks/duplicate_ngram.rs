@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::copying::copy_of;
 use super::random_letters::{RandomLetters, index};
 use super::vocabulary::{PADDING, SIZE};
-use super::{Example, Task, expect, require, valid};
+use super::{Example, Task, require, valid};
 use crate::Result;
+use crate::check::expect_valid;
 
 /// Copying a string in which an n-gram occurs twice: `$x|x.`
 ///
@@ -83,7 +84,7 @@ impl Task for DuplicateNgram {
     }
 
     fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example {
-        expect(self.check(length));
+        expect_valid(self.check(length));
         let n = self.n;
         let mut x = self.letters.draw(length, rng);
         let (from, to) = self.places(length, rng);

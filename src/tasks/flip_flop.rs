@@ -3,8 +3,9 @@ use std::ops::RangeInclusive;
 use rand::{RngExt, rngs::ChaCha8Rng};
 use serde::{Deserialize, Serialize};
 
-use super::{Example, Target, Task, expect, require, valid};
+use super::{Example, Target, Task, require, valid};
 use crate::Result;
+use crate::check::expect_valid;
 
 /// The flip-flop language: one bit of memory, written, ignored and read.
 ///
@@ -68,7 +69,7 @@ impl Task for FlipFlop {
     }
 
     fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example {
-        expect(self.check(length));
+        expect_valid(self.check(length));
         let (mut tokens, mut targets) = (Vec::with_capacity(2 * length), Vec::new());
         let mut memory = 0;
         for pair in 0..length {

@@ -4,8 +4,9 @@ use rand::{RngExt, rngs::ChaCha8Rng};
 use serde::{Deserialize, Serialize};
 
 use super::random_letters::index;
-use super::{Example, Target, Task, expect, require, valid};
+use super::{Example, Target, Task, require, valid};
 use crate::Result;
+use crate::check::{check_size, expect_valid};
 
 /// Induction heads: what followed the special token the first time?
 ///
@@ -57,7 +58,7 @@ impl Task for Induction {
 
     /// No answer, but an ordinary token: what stands after the end is not read.
     fn padding(&self) -> u32 {
-        self.vocab_size as u32 - 1
+        (self.vocab_size as u32).saturating_sub(1)
     }
 
     fn lengths(&self) -> RangeInclusive<usize> {
@@ -65,13 +66,12 @@ impl Task for Induction {
     }
 
     fn check(&self, length: usize) -> Result<()> {
-        let vocab_size = self.vocab_size;
-        require(vocab_size >= 3, || format!("induction: vocab_size must be at least 3, not {vocab_size}"))?;
+        check_size("induction", "vocab_size", self.vocab_size, 3)?;
         require(length >= 3, || format!("induction: length must be at least 3, not {length}"))
     }
 
     fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example {
-        expect(self.check(length));
+        expect_valid(self.check(length));
         let special = self.vocab_size as u32 - 1;
         let mut tokens: Vec<u32> = (0..length).map(|_| rng.random_range(0..special)).collect();
         // The answer and the end come after it.

@@ -61,6 +61,7 @@ use std::ops::RangeInclusive;
 
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 
+use crate::check::expect_valid;
 use crate::{Error, Result};
 
 pub use batch::Batch;
@@ -92,7 +93,7 @@ pub trait Task: Send + Sync {
     /// The lengths seen in training, both ends included.
     fn lengths(&self) -> RangeInclusive<usize>;
 
-    /// Whether there are examples of this length.
+    /// Whether the task's settings can be, and there are examples of this length.
     ///
     /// # Errors
     ///
@@ -100,6 +101,20 @@ pub trait Task: Send + Sync {
     fn check(&self, length: usize) -> Result<()> {
         let _ = length;
         Ok(())
+    }
+
+    /// Whether the task can be trained on: [`check`](Self::check) of the shortest and the longest of its lengths.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`], naming the lengths.
+    fn check_lengths(&self) -> Result<()> {
+        let lengths = some_lengths(self)?;
+        let ends = [lengths.start(), lengths.end()];
+        ends.into_iter().try_for_each(|&length| self.check(length)).map_err(|error| match error {
+            Error::Config(problem) => Error::Config(format!("{problem} (lengths are {lengths:?})")),
+            other => other,
+        })
     }
 
     /// Draws an example of exactly this length, which may lie outside [`lengths`](Self::lengths).
@@ -127,35 +142,27 @@ pub trait Task: Send + Sync {
 
 /// One of the task's lengths, each as likely as the others.
 fn training_length(task: &(impl Task + ?Sized), rng: &mut ChaCha8Rng) -> usize {
-    let lengths = some_lengths(task);
+    let lengths = some_lengths(task).unwrap_or_else(|error| panic!("{error}"));
     // 64 bits on every platform: a `usize` range would draw differently where `usize` has 32.
     rng.random_range(*lengths.start() as u64..=*lengths.end() as u64) as usize
 }
 
-/// The task's lengths; panics if there is none.
-fn some_lengths(task: &(impl Task + ?Sized)) -> RangeInclusive<usize> {
+/// The task's lengths, of which there must be one.
+fn some_lengths(task: &(impl Task + ?Sized)) -> Result<RangeInclusive<usize>> {
     let lengths = task.lengths();
-    assert!(!lengths.is_empty(), "{}: the range of lengths {lengths:?} is empty", task.name());
-    lengths
+    require(!lengths.is_empty(), || format!("{}: the range of lengths {lengths:?} is empty", task.name()))?;
+    Ok(lengths)
 }
 
-/// A task that was just made; panics if it has no lengths, or with what its [`check`](Task::check) finds at either end of them.
+/// A task that was just made; panics if it cannot be.
 fn valid<T: Task>(task: T) -> T {
-    let (shortest, longest) = some_lengths(&task).into_inner();
-    expect(task.check(shortest).and_then(|()| task.check(longest)));
+    expect_valid(task.check_lengths());
     task
 }
 
 /// The answer of a [`Task::check`].
 fn require(holds: bool, problem: impl FnOnce() -> String) -> Result<()> {
     if holds { Ok(()) } else { Err(Error::Config(problem())) }
-}
-
-/// Panics with what a [`Task::check`] found.
-fn expect(checked: Result<()>) {
-    if let Err(problem) = checked {
-        panic!("{problem}");
-    }
 }
 
 #[cfg(test)]
@@ -183,6 +190,33 @@ mod tests {
             let [first, second] = draw(3);
             assert_ne!(first, second, "{}", task.name());
         }
+    }
+
+    #[test]
+    fn a_seed_draws_the_same_everywhere() {
+        let books = PhoneBook::new(3..=4, &["Ann", "Bob"], &["Lee", "Ray"]).unwrap();
+        let text = |question| Text::new("a text of some words", 4..=8, question).unwrap();
+        let drawn = |task: &dyn Task, length| {
+            format!("{:?}", task.example(length, &mut ChaCha8Rng::seed_from_u64(12)).tokens)
+        };
+        let said = |task: &dyn Task, length| {
+            let tokens = task.example(length, &mut ChaCha8Rng::seed_from_u64(12)).tokens;
+            String::from_utf8(tokens.into_iter().map(|token| token as u8).collect()).unwrap()
+        };
+        assert_eq!(
+            drawn(&Mqar::new(1..=4, 16, 16), 3),
+            "[6, 14, 1, 12, 7, 13, 6, 0, 0, 0, 1, 0, 0, 0, 7, 0]"
+        );
+        assert_eq!(drawn(&SelectiveCopying::new(8..=8, 3), 8), "[12, 0, 0, 0, 0, 0, 10, 11, 1, 1, 1]");
+        assert_eq!(drawn(&Induction::new(8..=8), 8), "[0, 0, 14, 15, 9, 10, 13, 15]");
+        assert_eq!(drawn(&FlipFlop::new(6..=6, 0.5), 6), "[2, 0, 4, 0, 4, 0, 3, 1, 2, 1, 4, 1]");
+        let book = "Ann Ray: 7669296184\nAnn Lee: 5448001604\nBob Ray: 7816416501\n\n\
+            Ann Ray: 7669296184\nAnn Lee: 5448001604\n\nBob Ray: 7816416501\n";
+        assert_eq!(said(&books, 3), book);
+        assert_eq!(said(&text(TextQuestion::Copy), 8), "a text o\n\na text o\n\na text o\n\n");
+        assert_eq!(said(&text(TextQuestion::Copy).shuffled(), 8), "a etxt o\n\na etxt o\n\na etxt o\n\n");
+        assert_eq!(said(&text(TextQuestion::Lookup { key: 2, answer: 2 }), 8), "a text o\n\next \n");
+        assert_eq!(said(&text(TextQuestion::Next).with_repeats(0.5), 8), "some\n\nso");
     }
 
     #[test]

@@ -3,8 +3,9 @@ use std::ops::RangeInclusive;
 use rand::{RngExt, rngs::ChaCha8Rng, seq::index::sample};
 use serde::{Deserialize, Serialize};
 
-use super::{Example, Target, Task, expect, require, valid};
+use super::{Example, Target, Task, require, valid};
 use crate::Result;
+use crate::check::{check_size, expect_valid};
 
 /// Multi-query associative recall: pairs of key and value, then every key once more.
 ///
@@ -81,7 +82,8 @@ impl Task for Mqar {
     fn check(&self, length: usize) -> Result<()> {
         let Self { seq, vocab_size, .. } = *self;
         let keys = (vocab_size / 2).saturating_sub(1);
-        require(length > 0, || "mqar: at least one pair".into())?;
+        check_size("mqar", "vocab_size", vocab_size, 4)?;
+        require(length > 0, || "mqar: pairs must be above 0".into())?;
         require(length <= seq / 4, || {
             format!("mqar: {length} pairs need {} tokens, and seq is {seq}", length.saturating_mul(4))
         })?;
@@ -91,7 +93,7 @@ impl Task for Mqar {
     }
 
     fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example {
-        expect(self.check(length));
+        expect_valid(self.check(length));
         let half = self.vocab_size / 2;
         let keys = sample(rng, half - 1, length).into_iter().map(|key| key as u32 + 1);
         let pairs: Vec<u32> = keys.flat_map(|key| [key, 0]).collect();

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::random_letters::{RandomLetters, index};
 use super::vocabulary::{BOS, EOS, PADDING, SEPARATOR, SIZE};
-use super::{Example, Task, expect, require, valid};
+use super::{Example, Task, require, valid};
 use crate::Result;
+use crate::check::expect_valid;
 
 /// How often string and key are drawn again for a key that occurs once.
 const REDRAWS: usize = 100;
@@ -102,20 +103,20 @@ impl Task for NgramLookup {
     fn check(&self, length: usize) -> Result<()> {
         let Self { n, length_answer, .. } = *self;
         self.letters.check(self.name())?;
-        require(n > 0 && length_answer > 0, || {
-            format!("{}: n ({n}) and length_answer ({length_answer}) must be above 0", self.name())
-        })?;
+        require(n > 0, || format!("{}: n must be above 0", self.name()))?;
+        require(length_answer > 0, || format!("{}: length_answer must be above 0", self.name()))?;
         require(length > n, || format!("{}: length ({length}) must be above n ({n})", self.name()))
     }
 
     fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example {
-        expect(self.check(length));
+        expect_valid(self.check(length));
         let (x, place) = self.string_and_place(length, rng);
         let (key, rest) = x[place..].split_at(self.n);
         lookup(self.key_place, key, &x, &rest[..self.length_answer.min(rest.len())])
     }
 
     fn longest(&self) -> usize {
+        expect_valid(self.check_lengths());
         // The key at the very beginning.
         let x = vec![0; *self.letters.lengths.end()];
         let (key, rest) = x.split_at(self.n);

@@ -3,7 +3,8 @@ use std::ops::RangeInclusive;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, seq::index::sample};
 
-use super::{Example, Target, Task, expect, require, training_length};
+use super::{Example, Target, Task, require, training_length};
+use crate::check::expect_valid;
 use crate::{Error, Result};
 
 /// The phone book: names and numbers, two entries said again as examples, and a name whose number is asked.
@@ -26,7 +27,7 @@ use crate::{Error, Result};
 ///
 /// # Source
 ///
-/// arXiv 2402.01032, section 4.2, and its code.
+/// arXiv 2402.01032, section 4, and its code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhoneBook {
     entries: RangeInclusive<usize>,
@@ -44,20 +45,14 @@ impl PhoneBook {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if a name is empty or has a character other than ASCII letters, hyphens and apostrophes, or if there
-    /// are fewer names than entries.
-    ///
-    /// # Panics
-    ///
-    /// If `entries` is empty or starts below 3: two are examples, and one is asked.
+    /// [`Error::Config`] if a name is empty or has a character other than ASCII letters, hyphens and apostrophes, or if
+    /// `entries` is empty, starts below 3 (two are examples, and one is asked), or ends above the number of names.
     pub fn new(entries: RangeInclusive<usize>, first_names: &[&str], last_names: &[&str]) -> Result<Self> {
-        let enough = !entries.is_empty() && *entries.start() > EXAMPLES;
-        assert!(enough, "phone_book: entries {entries:?} must start at {} or above", EXAMPLES + 1);
         let is_plain = |c: char| c.is_ascii_alphabetic() || c == '-' || c == '\'';
         let bad = |name: &&&str| name.is_empty() || !name.chars().all(is_plain);
         if let Some(name) = first_names.iter().chain(last_names).find(bad) {
             return Err(Error::Config(format!(
-                "phone book: {name:?} is not a name of ASCII letters, hyphens and apostrophes"
+                "phone_book: {name:?} is not a name of ASCII letters, hyphens and apostrophes"
             )));
         }
         let distinct = |names: &[&str]| {
@@ -67,12 +62,7 @@ impl PhoneBook {
             names
         };
         let book = Self { entries, first_names: distinct(first_names), last_names: distinct(last_names) };
-        if book.people() < *book.entries.end() {
-            let (people, entries) = (book.people(), book.entries.end());
-            return Err(Error::Config(format!(
-                "phone book: {entries} entries, and names for {people} people"
-            )));
-        }
+        book.check_lengths()?;
         Ok(book)
     }
 
@@ -83,7 +73,7 @@ impl PhoneBook {
     /// A book of `length` entries, so many of them said again before another is asked.
     fn drawn(&self, length: usize, examples: usize, rng: &mut ChaCha8Rng) -> Example {
         let people = self.people();
-        expect(self.check(length));
+        expect_valid(self.check(length));
         let entries: Vec<[String; 2]> = sample(rng, people, length)
             .into_iter()
             .map(|person| {
@@ -116,7 +106,10 @@ impl Task for PhoneBook {
     fn check(&self, length: usize) -> Result<()> {
         let people = self.people();
         require((EXAMPLES + 1..=people).contains(&length), || {
-            format!("phone_book: entries must be {} to {people}, not {length}", EXAMPLES + 1)
+            format!(
+                "phone_book: entries must be {} to {people}, the names there are, not {length}",
+                EXAMPLES + 1
+            )
         })
     }
 
@@ -204,9 +197,12 @@ mod tests {
         let error = PhoneBook::new(3..=4, &["Ann"], &["O:Hara"]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "phone book: \"O:Hara\" is not a name of ASCII letters, hyphens and apostrophes"
+            "phone_book: \"O:Hara\" is not a name of ASCII letters, hyphens and apostrophes"
         );
         let error = PhoneBook::new(3..=4, &["Ann", "Ann"], &["Lee", "Ray"]).unwrap_err();
-        assert_eq!(error.to_string(), "phone book: 4 entries, and names for 2 people");
+        let many = "phone_book: entries must be 3 to 2, the names there are, not 3 (lengths are 3..=4)";
+        assert_eq!(error.to_string(), many);
+        let error = PhoneBook::new(2..=4, &["Ann", "Bob"], &["Lee", "Ray"]).unwrap_err();
+        assert!(error.to_string().contains("must be 3 to 4, the names there are, not 2"), "{error}");
     }
 }

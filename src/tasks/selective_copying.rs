@@ -3,8 +3,9 @@ use std::ops::RangeInclusive;
 use rand::{RngExt, rngs::ChaCha8Rng, seq::index::sample};
 use serde::{Deserialize, Serialize};
 
-use super::{Example, Target, Task, expect, require, valid};
+use super::{Example, Target, Task, require, valid};
 use crate::Result;
+use crate::check::{check_size, expect_valid};
 
 /// Selective copying: data among noise, to be said in order when asked.
 ///
@@ -70,15 +71,13 @@ impl Task for SelectiveCopying {
     fn check(&self, length: usize) -> Result<()> {
         let Self { data, vocab_size, .. } = *self;
         require(data > 0, || "selective_copying: data must be above 0".into())?;
-        require(vocab_size >= 4, || {
-            format!("selective_copying: vocab_size must be at least 4, not {vocab_size}")
-        })?;
+        check_size("selective_copying", "vocab_size", vocab_size, 4)?;
         require(length >= data, || format!("selective_copying: {data} data do not fit {length} slots"))
     }
 
     fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example {
         let Self { data, vocab_size, .. } = *self;
-        expect(self.check(length));
+        expect_valid(self.check(length));
         let mut places = sample(rng, length, data).into_vec();
         places.sort_unstable();
         let mut tokens = vec![NOISE; length];

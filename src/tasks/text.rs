@@ -7,7 +7,8 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::random_letters::index;
-use super::{Example, Row, Task, expect, require};
+use super::{Example, Row, Task, require};
+use crate::check::expect_valid;
 use crate::{Error, Result};
 
 /// What is asked about a piece of text.
@@ -31,7 +32,7 @@ impl TextQuestion {
     fn least(self) -> usize {
         match self {
             Self::Next | Self::Copy => 2,
-            Self::Lookup { key, answer } => key + answer,
+            Self::Lookup { key, answer } => key.saturating_add(answer),
         }
     }
 }
@@ -49,7 +50,7 @@ impl TextQuestion {
 ///
 /// # Source
 ///
-/// arXiv 2402.01032, section 4.3, which copies natural and shuffled text; the lookup is that of section 3, on text.
+/// arXiv 2402.01032, section 4, which copies natural and shuffled text; the lookup is that of section 3, on text.
 #[derive(Clone, PartialEq)]
 pub struct Text {
     text: Arc<[u8]>,
@@ -72,17 +73,10 @@ impl Text {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the text has a NUL byte, which is the padding, or is not longer than the longest piece.
-    ///
-    /// # Panics
-    ///
-    /// If `lengths` is empty, or starts too low for the question: at 2, or for a lookup at key and answer together.
+    /// [`Error::Config`] if the text has a NUL byte, which is the padding, or is not longer than the longest piece; if key or
+    /// answer of a lookup are empty; or if `lengths` is empty or starts too low for the question: below 2, or for a lookup
+    /// below key and answer together.
     pub fn new(text: &str, lengths: RangeInclusive<usize>, question: TextQuestion) -> Result<Self> {
-        if let TextQuestion::Lookup { key, answer } = question {
-            assert!(key > 0 && answer > 0, "text: key and answer need bytes: {question:?}");
-        }
-        let enough = !lengths.is_empty() && *lengths.start() >= question.least();
-        assert!(enough, "text: lengths {lengths:?} must start at {} or above", question.least());
         let text: Vec<u8> = text.split_whitespace().collect::<Vec<_>>().join(" ").into_bytes();
         if text.contains(&0) {
             return Err(Error::Config("text: has a NUL byte: this is not text".into()));
@@ -91,7 +85,7 @@ impl Text {
         let words: Vec<u32> = (0..text.len()).filter(after_space).map(|place| place as u32).collect();
         let text =
             Self { text: text.into(), words: words.into(), lengths, question, shuffled: false, repeats: 0.0 };
-        text.check(*text.lengths.end())?;
+        text.check_lengths()?;
         Ok(text)
     }
 
@@ -121,7 +115,7 @@ impl Text {
 
     /// Pieces of so many bytes, and one more that is due after the last.
     fn starts(&self, length: usize) -> usize {
-        self.words.partition_point(|&start| start as usize + length < self.text.len())
+        self.words.partition_point(|&start| (start as usize).saturating_add(length) < self.text.len())
     }
 
     fn piece(&self, length: usize, rng: &mut ChaCha8Rng) -> Vec<u8> {
@@ -165,6 +159,9 @@ impl Text {
 
     fn check_size(&self, length: usize) -> Result<()> {
         let (least, bytes) = (self.question.least(), self.text.len());
+        if let TextQuestion::Lookup { key, answer } = self.question {
+            require(key > 0 && answer > 0, || format!("text: key ({key}) and answer ({answer}) need bytes"))?;
+        }
         require(length >= least, || format!("text: a piece needs {least} bytes or more, not {length}"))?;
         require(self.starts(length) > 0, || format!("text: {bytes} bytes are too few for pieces of {length}"))
     }
@@ -218,7 +215,7 @@ impl Task for Text {
     }
 
     fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example {
-        expect(self.check_size(length));
+        expect_valid(self.check_size(length));
         match self.question {
             TextQuestion::Next => {
                 let Row { tokens, targets, .. } = Row::next_tokens(&tokens(&self.reading(length, rng)));
@@ -327,12 +324,19 @@ mod tests {
         assert!(problem("a\0b").contains("NUL"));
         let lookup = TextQuestion::Lookup { key: 4, answer: 2 };
         let problem = Text::new(&"same ".repeat(30), 40..=40, lookup).unwrap_err().to_string();
-        assert_eq!(problem, no_key(4, 40));
+        assert_eq!(problem, format!("{} (lengths are 40..=40)", no_key(4, 40)));
     }
 
     #[test]
-    #[should_panic(expected = "text: lengths 4..=9 must start at 8 or above")]
-    fn a_piece_shorter_than_its_question() {
-        let _ = Text::new(TEXT, 4..=9, TextQuestion::Lookup { key: 5, answer: 3 });
+    fn questions_that_cannot_be() {
+        let lookup = |lengths, key, answer| {
+            Text::new(TEXT, lengths, TextQuestion::Lookup { key, answer }).unwrap_err().to_string()
+        };
+        let short = "text: a piece needs 8 bytes or more, not 4 (lengths are 4..=9)";
+        assert_eq!(lookup(4..=9, 5, 3), short);
+        assert!(lookup(4..=9, 0, 3).starts_with("text: key (0) and answer (3) need bytes"));
+        assert!(lookup(4..=9, usize::MAX, 3).contains("a piece needs"));
+        let text = Text::new(TEXT, 4..=9, TextQuestion::Copy).unwrap();
+        assert!(text.check(usize::MAX).unwrap_err().to_string().contains("too few for pieces"));
     }
 }

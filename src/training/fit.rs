@@ -42,7 +42,7 @@ pub struct Outcome<M: SequenceMixer> {
 ///
 /// # Errors
 ///
-/// [`Error::Config`] for settings that no run can have, [`Error::NonFinite`] where the loss or its
+/// [`Error::Config`] for settings or a task that no run can have, [`Error::NonFinite`] where the loss or its
 /// gradient stops being finite (the last saved state stays), [`Error::Io`] and [`Error::File`] where the run's folder cannot be used.
 ///
 /// # Panics
@@ -55,6 +55,7 @@ pub fn fit<M: SequenceMixer>(
     observer: &mut impl Observer,
 ) -> Result<Outcome<M>> {
     config.check()?;
+    task.check_lengths()?;
     let folder = config
         .folder
         .as_deref()

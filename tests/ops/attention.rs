@@ -86,7 +86,7 @@ fn forms_agree_on_several_blocks_of_keys() {
 /// Of the query heads that read one key head all are one task, or some.
 #[test]
 fn forms_agree_on_large_groups() {
-    for dims in [[8, 2, 3, 11, 2, 3], [3, 1, 20, 11, 2, 3]] {
+    for dims in [[8, 2, 3, 11, 2, 3], [3, 1, 20, 11, 2, 3], [4, 2, 7, 11, 2, 3]] {
         check(&inputs(dims, DType::F32), &AttentionOptions::default(), 5e-5);
     }
 }

@@ -6,7 +6,7 @@ use crate::support::{assert_same, device, has_f64, outcome, uniform, wrt};
 /// `x [batch, heads, seq, head_dim]` by the formula, one pair of columns after the other.
 fn formula(rope: &Rope, x: Tensor<4>, positions: &[Vec<usize>]) -> Tensor<4> {
     let [batch, _, seq, head_dim] = x.dims();
-    let turned = (rope.fraction * head_dim as f64).round() as usize;
+    let turned = (rope.fraction * head_dim as f64) as usize;
     let column = |i: usize| x.clone().narrow(3, i, 1);
     let mut columns: Vec<Tensor<4>> = (0..head_dim).map(column).collect();
     for pair in 0..turned / 2 {

@@ -28,7 +28,7 @@ pub(crate) struct SharedMut<'a, F> {
     lent: PhantomData<&'a mut [F]>,
 }
 
-// SAFETY: the only access is `at`, whose callers promise that no two tasks touch the same element.
+// SAFETY: the only access is `at`, whose callers promise that no two ranges overlap.
 unsafe impl<F: Send> Send for SharedMut<'_, F> {}
 // SAFETY: as above.
 unsafe impl<F: Send> Sync for SharedMut<'_, F> {}
@@ -42,11 +42,11 @@ impl<'a, F> SharedMut<'a, F> {
     ///
     /// # Safety
     ///
-    /// While the result lives, no other task may hold a range that overlaps it.
+    /// While the result lives, nothing else may hold a range that overlaps it.
     #[allow(clippy::mut_from_ref, reason = "disjointness is the caller's promise")]
     #[inline(always)]
     pub(crate) unsafe fn at(&self, start: usize, len: usize) -> &mut [F] {
-        assert!(start + len <= self.len);
+        assert!(start <= self.len && len <= self.len - start);
         // SAFETY: in bounds by the assertion, exclusive by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
     }

@@ -10,6 +10,9 @@ use crate::kernels::cpu::vectorised::{Work, vectorised};
 use crate::kernels::host::Array;
 use crate::kernels::real::Real;
 
+/// So many fill a machine; where a key head has several, each keeps gradients of its keys and values.
+const TASKS: usize = 16;
+
 /// What a thread reuses from head to head.
 struct Buffers<F> {
     /// `[queries, keys of the block]`.
@@ -52,15 +55,15 @@ pub(super) fn backward<F: Real>(
     let (dk_shared, dv_shared) = (SharedMut::new(&mut dk), SharedMut::new(&mut dv));
     // The query heads that read one key head go to several tasks where there would be few: then their parts of its gradients
     // are added afterwards, in order.
-    let tasks = Tasks::new(batch, n_heads, n_kv_heads, 16);
-    let parts: Vec<Option<[Vec<F>; 2]>> = (0..batch * n_kv_heads * tasks.parts)
+    let tasks = Tasks::new(batch, n_heads, n_kv_heads, TASKS);
+    let parts: Vec<Option<[Vec<F>; 2]>> = (0..tasks.count())
         .into_par_iter()
         .map_init(buffers, |buffers, task| {
-            let Heads { row, group: kv_head, first, .. } = tasks.task(task);
+            let Heads { row, group: kv_head, first, count, .. } = tasks.heads(task);
             buffers.dk.fill(F::zero());
             buffers.dv.fill(F::zero());
-            for head in first..first + tasks.heads {
-                let of_head = Head { op, shape, inputs, row, head, kept, grad };
+            for head in first..first + count {
+                let of_head = Head { op, shape, inputs, row, kv_head, head, kept, grad };
                 of_head.backward(&across, buffers, &dq_shared);
             }
             if tasks.parts > 1 {
@@ -110,6 +113,7 @@ struct Head<'a, F> {
     shape: Shape,
     inputs: &'a [Array<'a, F>],
     row: usize,
+    kv_head: usize,
     head: usize,
     kept: &'a [F],
     grad: &'a [F],
@@ -123,10 +127,9 @@ impl<F: Real> Head<'_, F> {
         buffers: &mut Buffers<F>,
         all_dq: &SharedMut<'_, F>,
     ) {
-        let Self { op, shape, inputs, row, head, grad, .. } = *self;
+        let Self { op, shape, inputs, row, kv_head, head, grad, .. } = *self;
         let (q, k) = (inputs[0].data, inputs[1].data);
-        let Shape { batch, seq, n_heads, n_kv_heads, head_dim, value_dim, .. } = shape;
-        let kv_head = head * n_kv_heads / n_heads;
+        let Shape { batch, seq, n_heads, head_dim, value_dim, .. } = shape;
         let (scale, one) = (F::from_f64(op.scale).expect("a float"), F::one());
         let view = op.view::<F>(shape, row, head);
         let (log_sums, outputs) = self.kept.split_at(batch * n_heads * seq);

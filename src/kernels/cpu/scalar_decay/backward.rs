@@ -1,8 +1,9 @@
 use rayon::prelude::*;
 
 use super::rows::{Dot, Scale, Unscale};
-use super::{Fade, Layout, Place, ScalarDecay, Scratch, Shape, SharedMut, Tasks, gemm, tasks, vectorised};
+use super::{Fade, Layout, Place, ScalarDecay, Scratch, Shape, SharedMut, gemm, tasks, vectorised};
 use crate::kernels::cpu::chunks::Within;
+use crate::kernels::cpu::groups::Heads;
 use crate::kernels::cpu::lanes::dot;
 use crate::kernels::cpu::shared::zeros;
 use crate::kernels::cpu::vectorised::Work;
@@ -67,11 +68,11 @@ pub(super) fn backward<F: Real>(
         dk: zeros(shape.chunk * shape.key_dim),
         d_sums: zeros(shape.chunk),
     };
-    let states = d_state.par_chunks_mut(tasks.heads * shape.state());
-    states.enumerate().for_each_init(buffers, |buffers, (task, d_states)| {
-        let of_task = Task { op, shape, inputs, kept, grad: grads[0], tasks, out: &out };
+    let shares = tasks.shares(&mut d_state, shape.state());
+    shares.into_par_iter().for_each_init(buffers, |buffers, (heads, d_states)| {
+        let of_task = Task { op, shape, inputs, kept, grad: grads[0], heads, out: &out };
         for (chunk, start) in (0..shape.seq).step_by(shape.chunk).enumerate().rev() {
-            of_task.backward(task, [chunk, start], d_states, buffers);
+            of_task.backward([chunk, start], d_states, buffers);
         }
     });
     let [dq, dk] = [dq, dk].map(|parts| sum_of_parts(parts, tasks.parts));
@@ -106,21 +107,14 @@ struct Task<'a, F> {
     inputs: &'a [Array<'a, F>],
     kept: &'a [F],
     grad: &'a [F],
-    tasks: Tasks,
+    heads: Heads,
     out: &'a Out<'a, F>,
 }
 
 impl<F: Real> Task<'_, F> {
     /// One chunk; `d_states` are the gradients of the states after it, then of those before.
-    fn backward(
-        &self,
-        task: usize,
-        [chunk, start]: [usize; 2],
-        d_states: &mut [F],
-        buffers: &mut Buffers<F>,
-    ) {
-        let Self { op, shape, inputs, kept, grad, tasks, out } = *self;
-        let heads = tasks.task(task);
+    fn backward(&self, [chunk, start]: [usize; 2], d_states: &mut [F], buffers: &mut Buffers<F>) {
+        let Self { op, shape, inputs, kept, grad, heads, out } = *self;
         let (key_dim, value_dim, one) = (shape.key_dim, shape.value_dim, F::one());
         let [q, k, v] = [0, 1, 2].map(|input| inputs[input].data);
         let (of_keys, of_values) = (Layout::new(0, key_dim, 1), Layout::new(0, value_dim, 1));

@@ -21,12 +21,9 @@ pub(super) fn forward<F: Real>(
     let mut last = initial.to_vec();
     let mut kept = zeros(if keep { shape.kept(shape.batch, 0, 0) } else { 0 });
     let (out, kept_shared) = (SharedMut::new(&mut output), SharedMut::new(&mut kept));
-    let tasks = tasks(shape);
-    let states = last.par_chunks_mut(tasks.heads * shape.state());
-    states.enumerate().for_each_init(
+    tasks(shape).shares(&mut last, shape.state()).into_par_iter().for_each_init(
         || Scratch::new(shape),
-        |scratch, (task, states)| {
-            let heads = tasks.task(task);
+        |scratch, (heads, states)| {
             let (of_keys, of_values) = (Layout::new(0, key_dim, 1), Layout::new(0, value_dim, 1));
             for (chunk, start) in (0..shape.seq).step_by(shape.chunk).enumerate() {
                 let len = shape.chunk.min(shape.seq - start);

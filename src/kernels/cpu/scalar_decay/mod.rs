@@ -41,9 +41,11 @@ impl ScalarDecay {
     }
 }
 
-/// A task forms the `q·k` of its heads once; so many tasks fill any machine.
+/// So many fill any machine; a task forms the `q·k` of its heads once.
+const TASKS: usize = 32;
+
 fn tasks(shape: Shape) -> Tasks {
-    Tasks::new(shape.batch, shape.heads, shape.groups, 32)
+    Tasks::new(shape.batch, shape.heads, shape.groups, TASKS)
 }
 
 /// Buffers of one task.
