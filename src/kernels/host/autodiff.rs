@@ -3,6 +3,14 @@
 //! So the operation becomes a step whose own output is a placeholder, and every output a step that follows it. Back
 //! comes first what follows: an output leaves its gradient in a [`Mailbox`], and the operation finds all of them
 //! there. Nothing is concatenated on the way forward, and nothing padded on the way back.
+//!
+//! ```text
+//! forward    inputs → Step (a placeholder) → Output 0, Output 1, …
+//! backward   inputs ← Step ← Mailbox ← Output 0, Output 1, …
+//! ```
+//!
+//! It relies on three things. Burn goes back through every step that follows before the one followed. An output that nothing
+//! used never comes back, and its gradient is taken for zeros. A graph goes back once: the mailbox is empty after.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -21,7 +21,7 @@ struct Scratch<F> {
     d_weights: Vec<F>,
     /// Of queries, then keys, summed over the heads that share them, `[2 · len, key_dim]`.
     d_stacked: Vec<F>,
-    /// `[len, key_dim]`.
+    /// `w k`, then its gradient, `[len, key_dim]`.
     keys: Vec<F>,
     d_beta: Vec<F>,
     /// Of the sums of log-decays.
@@ -129,7 +129,7 @@ fn of_chunk<F: Real>(
         out.copy_from_slice(&grad_o[from..from + value_dim]);
     }
 
-    // The state after the chunk: to u, to k, to the decays to the end and through.
+    // 1. The state after the chunk: to u, to k, to the decays to the end and through.
     keys[..len * key_dim].copy_from_slice(&stacked[lower_keys.start..][..len * key_dim]);
     vectorised(ScaleRows { rows: keys, width: key_dim, factors: to_end });
     gemm([len, value_dim, key_dim], (d_writes, of_values), false, (keys, of_keys), (d_state, of_values), one);
@@ -144,7 +144,7 @@ fn of_chunk<F: Real>(
     let (k, d_k) = (&stacked[lower_keys.start..], &mut d_stacked[lower_keys.start..]);
     vectorised(Ends { d_keys: keys, k, d_k, width: key_dim, to_end, before, through, d_state, d_sums });
 
-    // The outputs, to u; and u, to the errors.
+    // 2 and 3. The outputs, to u; and u, to the errors.
     gemm(
         [len, value_dim, len],
         (d_writes, of_values),
@@ -157,7 +157,7 @@ fn of_chunk<F: Real>(
     let d_errors = &mut d_reads[len * value_dim..];
     vectorised(Unsolve { len, width: value_dim, overlaps, beta, errors, d_writes, d_errors, d_beta });
 
-    // The weights, to their scores, and these to q and k.
+    // 4. The weights, to their scores, and these to q and k.
     gemm(
         [2 * len, len, value_dim],
         (d_weights, square),
@@ -189,7 +189,7 @@ fn of_chunk<F: Real>(
         one,
     );
 
-    // The reads of the state before.
+    // 5. The reads of the state before, whose place their gradients take.
     vectorised(Reads { len, width: value_dim, from_state, d_reads, reads, d_sums });
     gemm(
         [2 * len, key_dim, value_dim],

@@ -9,8 +9,22 @@
 //! o = e^c q S + W u                         S ← e^(c_T) S + (e^(c_T − c) k)ᵀ u
 //! ```
 //!
-//! The backward makes all of it again from states saved at the chunks' starts. Queries and keys of a chunk stand one
-//! above the other, so that scores, reads of the state and their gradients are one product each.
+//! The backward makes all of it again from states saved at the chunks' starts. With `G` the gradient of the state after the
+//! chunk and `w = e^(c_T − c)`, in the order of the code:
+//!
+//! ```text
+//! 1  ∂u = (w k) G                      ∂k = w (u Gᵀ)
+//! 2  ∂u ← ∂u + Wᵀ ∂o
+//! 3  ∂u_i ← ∂u_i − Σ_j>i B_ji ∂e_j     ∂β = e·∂u      ∂e = β ∂u      ∂v = ∂e      (last row first)
+//! 4  ∂W = ∂o uᵀ (j ≤ i)                ∂B = −∂e uᵀ (j < i), each times its decay to the scores, and on to q and k
+//! 5  ∂(q S) = e^c ∂o                   ∂(k S) = −e^c ∂e, on to q, k and, with e^(c_T) G, to S
+//! ```
+//!
+//! A factor `e^(c_i − c_j)` adds to `∂c` at i what it takes at j; a log-decay is part of `c` from its token on, so that its
+//! gradient is the sum of `∂c` from there to the end.
+//!
+//! Queries and keys of a chunk stand one above the other, so that scores, reads of the state and their gradients are one
+//! product each; `∂o` stands above `−∂e`, because `−B` enters `e` as `W` enters `o`.
 
 mod backward;
 mod forward;
