@@ -2,8 +2,14 @@
 //!
 //! That of a log-decay at token `t` is the sum of all that crosses it: of what was written before it and is read at or
 //! after it. Four sums of positive and negative terms that each cross, never the difference of what was read and what
-//! was written, which would leave the rounding of everything that does not cross: from the state before to the state
-//! after, from it to a token, from a token to the state after, and from token to token.
+//! was written, which would leave the rounding of everything that does not cross:
+//!
+//! ```text
+//! A  from the state before to the state after      crosses every t
+//! B  from the state before to token i              crosses t ≤ i
+//! C  from token j to the state after               crosses t > j
+//! D  from token j to token i                       crosses j < t ≤ i
+//! ```
 
 use rayon::prelude::*;
 
@@ -202,7 +208,7 @@ impl<F: Real> Work for Pull<'_, F> {
     }
 }
 
-/// Through the states before and after; in, the gradients are of decayed queries and keys.
+/// Through the states before and after; in, the gradients are of decayed queries and keys, out, of their own.
 #[inline(always)]
 fn states<F: Real, const FMA: bool>(
     len: usize,
@@ -215,6 +221,7 @@ fn states<F: Real, const FMA: bool>(
         product = faded(&product, &decay[t]);
         d_q[t] = times(&d_q[t], &product);
     }
+    // B: the reads of t and later.
     let mut crossing = [F::zero(); LANES];
     product = [F::one(); LANES];
     for t in (0..len).rev() {
@@ -223,6 +230,7 @@ fn states<F: Real, const FMA: bool>(
         crossing = fma::<F, FMA>(&d_q[t], &q[t], &crossing);
         d_log[t] = crossing;
     }
+    // A, and C: the writes of tokens before t.
     crossing = *d_through;
     for t in 0..len {
         d_log[t] = plus(&d_log[t], &crossing);
@@ -254,6 +262,7 @@ fn within<F: Real, const FMA: bool, const FADES: bool>(
             arrives[i] = times(&to_query, &q[i]);
         }
         d_k[j] = d_key;
+        // D: what arrives at t and later.
         let mut crossing = [F::zero(); LANES];
         for i in (j + 1..len).rev() {
             crossing = plus(&crossing, &arrives[i]);
