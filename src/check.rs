@@ -47,15 +47,18 @@ pub(crate) fn check_dt(mixer: &str, min: f64, max: f64) -> Result<()> {
 
 /// What is wrong with a part, told as the whole's.
 pub(crate) fn check_part(whose: &str, part: Result<()>) -> Result<()> {
-    part.map_err(|error| match error {
-        Error::Config(problem) => Error::Config(format!("{whose}: {problem}")),
+    told(part, |problem| format!("{whose}: {problem}"))
+}
+
+/// What is wrong, in other words.
+pub(crate) fn told(check: Result<()>, words: impl FnOnce(String) -> String) -> Result<()> {
+    check.map_err(|error| match error {
+        Error::Config(problem) => Error::Config(words(problem)),
         other => other,
     })
 }
 
 /// Panics with the error's message: where what was to be checked is misuse.
-pub(crate) fn expect_valid(check: Result<()>) {
-    if let Err(error) = check {
-        panic!("{error}");
-    }
+pub(crate) fn expect_valid<T>(check: Result<T>) -> T {
+    check.unwrap_or_else(|error| panic!("{error}"))
 }

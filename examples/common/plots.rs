@@ -67,9 +67,9 @@ pub fn nth_color(index: usize) -> RGBColor {
 pub fn with_bars(label: &str, lines: &[Line]) -> String {
     let seeds = |line: &Line| line.points.iter().map(|(_, estimate)| estimate.values).collect::<Vec<_>>();
     let seeds: Vec<usize> = lines.iter().flat_map(seeds).collect();
-    let bars = match (seeds.iter().any(|&seeds| seeds < 2), seeds.iter().any(|&seeds| seeds > 1)) {
-        _ if seeds.contains(&0) => "bars: 95 %, over strings",
-        (true, false) => "bars: 95 %, over strings, one seed",
+    let bars = match seeds.iter().max() {
+        Some(0) => "bars: 95 %, over strings",
+        Some(1) => "bars: 95 %, over strings, one seed",
         _ => "bars: 95 %, over seeds or strings, the wider",
     };
     format!("{label} ({bars})")

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rope_scaling::RopeScaling;
 use super::segments::expect_tokens;
+use crate::check::expect_valid;
 use crate::{Error, Result};
 
 /// How attention knows positions.
@@ -219,7 +220,7 @@ impl Rope {
         let like = (&all[0].device(), all[0].dtype());
         let rows = if positions.len() == seq { 1 } else { batch };
         assert_eq!(positions.len(), rows * seq, "rope: expected {seq} or {batch} × {seq} positions");
-        let turned = self.turned(head_dim).unwrap_or_else(|problem| panic!("{problem}"));
+        let turned = expect_valid(self.turned(head_dim));
         let turns = self.turns(turned, positions);
         #[cfg(any(feature = "flex", feature = "ndarray"))]
         if crate::kernels::Implementation::Auto.is_fused(&all[0]) {

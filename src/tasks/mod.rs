@@ -61,7 +61,7 @@ use std::ops::RangeInclusive;
 
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 
-use crate::check::expect_valid;
+use crate::check::{expect_valid, told};
 use crate::{Error, Result};
 
 pub use batch::Batch;
@@ -111,10 +111,8 @@ pub trait Task: Send + Sync {
     fn check_lengths(&self) -> Result<()> {
         let lengths = some_lengths(self)?;
         let ends = [lengths.start(), lengths.end()];
-        ends.into_iter().try_for_each(|&length| self.check(length)).map_err(|error| match error {
-            Error::Config(problem) => Error::Config(format!("{problem} (lengths are {lengths:?})")),
-            other => other,
-        })
+        let checked = ends.into_iter().try_for_each(|&length| self.check(length));
+        told(checked, |problem| format!("{problem} (lengths are {lengths:?})"))
     }
 
     /// Draws an example of exactly this length, which may lie outside [`lengths`](Self::lengths).
@@ -142,7 +140,7 @@ pub trait Task: Send + Sync {
 
 /// One of the task's lengths, each as likely as the others.
 fn training_length(task: &(impl Task + ?Sized), rng: &mut ChaCha8Rng) -> usize {
-    let lengths = some_lengths(task).unwrap_or_else(|error| panic!("{error}"));
+    let lengths = expect_valid(some_lengths(task));
     // 64 bits on every platform: a `usize` range would draw differently where `usize` has 32.
     rng.random_range(*lengths.start() as u64..=*lengths.end() as u64) as usize
 }

@@ -4,6 +4,7 @@ use super::forward::ScaleRows;
 use super::{Chunk, Place, below, layouts, subtract_rows};
 use crate::kernels::cpu::chunks::{Chunks, Fade, Shape, Within};
 use crate::kernels::cpu::gemm::gemm;
+use crate::kernels::cpu::groups::{Heads, Tasks};
 use crate::kernels::cpu::lanes::dot;
 use crate::kernels::cpu::shared::SharedMut;
 use crate::kernels::cpu::shared::zeros;
@@ -56,26 +57,25 @@ pub(super) fn backward<F: Real>(
     let (grad_o, mut d_state) = (grads[0], grads[1].to_vec());
     let mut grads = [0, 1, 2, 3, 4].map(|input| zeros(inputs[input].len()));
     let [dq, dk, dv, d_beta, d_log] = grads.each_mut().map(|grad| SharedMut::new(grad));
-    let per_group = shape.heads / shape.groups;
-    d_state.par_chunks_mut(per_group * shape.state()).enumerate().for_each_init(
+    let tasks = Tasks::new(shape.batch, shape.heads, shape.groups, 1);
+    tasks.shares(&mut d_state, shape.state()).into_par_iter().for_each_init(
         || (Chunk::new(shape), Scratch::new(shape)),
-        |(chunk, scratch), (task, d_states)| {
-            let (row, group) = (task / shape.groups, task % shape.groups);
+        |(chunk, scratch), (Heads { row, group, first, .. }, d_states)| {
             for (index, start) in (0..shape.seq).step_by(shape.chunk).enumerate().rev() {
                 let len = shape.chunk.min(shape.seq - start);
                 scratch.d_stacked.fill(F::zero());
-                for (member, d_state) in d_states.chunks_exact_mut(shape.state()).enumerate() {
-                    let place = Place { row, group, head: group * per_group + member, start, len };
+                for (head, d_state) in (first..).zip(d_states.chunks_exact_mut(shape.state())) {
+                    let place = Place { row, group, head, start, len };
                     let kept_at = shape.kept(row, place.head, index);
                     let before = &kept[kept_at..kept_at + shape.state()];
                     let through = chunk.fill(chunks, shape, inputs, place, before);
                     of_chunk(shape, place, chunk, scratch, (before, through), grad_o, d_state);
 
                     // Every log-decay is part of all sums from its token on.
-                    let ((first, step), mut sum) = (place.numbers(shape), F::zero());
+                    let ((numbers, step), mut sum) = (place.numbers(shape), F::zero());
                     for t in (0..len).rev() {
                         sum += scratch.d_sums[t];
-                        let place = first + t * step;
+                        let place = numbers + t * step;
                         let clamped = inputs[4].data[place] < least;
                         // SAFETY: the decays of a head belong to its task; so do its β and its values, below.
                         unsafe { d_log.at(place, 1) }.fill(if clamped { F::zero() } else { sum });
