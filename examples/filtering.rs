@@ -64,12 +64,8 @@ fn induction(options: &Options) -> Arm {
     // Published are 2⁹, 2¹⁰, 2¹⁴ and 2²⁰ among them.
     let powers = [6, 8, 9, 10, 12, 14, 16, 20].map(|power| 1 << power);
     let title = format!("Induction heads: trained on up to {trained} tokens");
-    let probes = vec![Probe::by_length(
-        &task,
-        options.either([&powers[..], &[64, 256, 1024, 4096]]),
-        title,
-        "tokens of the string",
-    )];
+    let lengths = options.either([&powers[..], &[64, 256, 1024, 4096]]);
+    let probes = vec![Probe::by_length(&task, lengths, title, "tokens of the string")];
     arm("induction", task, probes, 1000)
 }
 

@@ -189,7 +189,7 @@ impl Session<'_> {
 
     /// One run; `None` if it was interrupted in training, and so is not finished.
     fn train_and_ask(&self, arm: &Arm, run: &Run) -> Result<Option<Answers>> {
-        let model = model(run, arm.task.vocab_size(), self.options)?;
+        let (config, model) = model(run, arm.task.vocab_size(), self.options)?;
         let params = model.num_params();
         let own = format!("{:?}", self.options.device()?);
         let own = || own.trim_start_matches("Device<").trim_end_matches('>').to_string();
@@ -201,12 +201,13 @@ impl Session<'_> {
             .with_packing(self.options.packing.unwrap_or(arm.packing))
             .with_seed(run.seed)
             .with_evaluate_every((run.steps / 16).max(1))
-            .with_folder(Some(self.out.join("state").join(state_folder(run))));
+            .with_folder(Some(self.out.join("state").join(folder_name(run))));
         let mut progress = Progress::new(self.bars, Some(&self.overall), &title(run, params), run.steps);
         let outcome = self.trainer.train(model, &arm.task, &training, &mut progress)?;
         if outcome.steps < run.steps {
             return Ok(None);
         }
+        config.save_model(&outcome.model, self.out.join("models").join(folder_name(run)))?;
         let point = |point: &CurvePoint| CurveRecord {
             run: run.clone(),
             step: point.step,
@@ -306,17 +307,19 @@ fn describe(
 static INITIALISING: Mutex<()> = Mutex::new(());
 
 /// The model of a run, with weights of its seed.
-fn model(run: &Run, vocab_size: usize, options: &Options) -> Result<LanguageModel> {
+fn model(run: &Run, vocab_size: usize, options: &Options) -> Result<(LanguageModelConfig, LanguageModel)> {
     let config = <LanguageModelConfig>::parse(&run.pattern, run.d_model, vocab_size)?;
     let device = options.device()?;
     let _alone = INITIALISING.lock().expect("initialisation does not panic");
     device.seed(run.seed);
-    Ok(config.init(&device.autodiff()))
+    let model = config.init(&device.autodiff());
+    Ok((config, model))
 }
 
 /// Whether the state of a run's model grows with what it reads.
 fn grows(run: &Run, vocab_size: usize, options: &Options) -> Result<bool> {
-    Ok(model(run, vocab_size, options)?.backbone.state_growth() == StateGrowth::Linear)
+    let (_, model) = model(run, vocab_size, options)?;
+    Ok(model.backbone.state_growth() == StateGrowth::Linear)
 }
 
 fn title(run: &Run, params: usize) -> String {
@@ -324,9 +327,9 @@ fn title(run: &Run, params: usize) -> String {
 }
 
 /// A name to read, and a number that tells runs of one name apart.
-fn state_folder(run: &Run) -> PathBuf {
-    let name = format!("{}-{}-{}", run.trained_on, run.model, run.seed);
-    let name = name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).take(60).collect::<String>();
+fn folder_name(run: &Run) -> PathBuf {
+    let name = format!("{}-{:.40}-{:e}-{}", run.trained_on, run.model, run.lr, run.seed);
+    let name = name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect::<String>();
     let mut hasher = FnvHasher::default();
     hasher.write(serde_json::to_string(run).expect("plain data").as_bytes());
     format!("{name}-{:016x}", hasher.finish()).into()

@@ -108,6 +108,11 @@ fn text_copy(flags: &Flags) -> Result<()> {
                 probe("copy", "A piece copied", &copy),
                 probe("shuffled_copy", "A shuffled piece copied", &copy.clone().shuffled()),
                 probe("lookup", "What stood after 8 bytes", &lookup),
+                probe(
+                    "shuffled_lookup",
+                    "What stood after 8 bytes of a shuffled piece",
+                    &lookup.clone().shuffled(),
+                ),
             ],
             steps: [1200, 4],
             batch_size: 8,

@@ -281,13 +281,15 @@ mod tests {
 
     #[test]
     fn a_lookup_is_answered_by_what_stood_after_the_key() {
-        let (tokens, answer) = example(TextQuestion::Lookup { key: 5, answer: 3 }, false);
-        let (piece, rest) = tokens.split_once("\n\n").unwrap();
-        assert_eq!((piece.len(), rest.len()), (24, 5 + 3 + 1));
-        let (key, said) = rest.split_at(5);
-        assert_eq!(piece.matches(key).count(), 1);
-        assert!(piece.contains(&format!("{key}{answer}")));
-        assert_eq!(said, format!("{answer}\n"));
+        for shuffled in [false, true] {
+            let (tokens, answer) = example(TextQuestion::Lookup { key: 5, answer: 3 }, shuffled);
+            let (piece, rest) = tokens.split_once("\n\n").unwrap();
+            assert_eq!((piece.len(), rest.len()), (24, 5 + 3 + 1));
+            let (key, said) = rest.split_at(5);
+            assert_eq!(piece.matches(key).count(), 1);
+            assert!(piece.contains(&format!("{key}{answer}")));
+            assert_eq!(said, format!("{answer}\n"));
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::{Error, Result};
 /// 3. Attention of one head without positions compares the last n codes with those before every earlier token, and takes
 ///    that token: score `β ⟨z^Q, z^K⟩`. The head says the letter of that code, or `.` where it is a marker.
 ///
-/// A uniform string has a repeated n-gram with a chance below `L² D⁻ⁿ` ([`repeat_bound`]); in such a string the copier may
+/// A uniform string has a repeated n-gram with a chance below `L² D⁻ⁿ` ([`repeat_bound`](super::repeat_bound)); in such a string the copier may
 /// go on after the wrong occurrence.
 ///
 /// ```
@@ -53,27 +53,6 @@ pub struct HashCopier {
 /// How sharply the last layer chooses: a code that differs in one digit, by 2, weighs e^−2β less, one with a digit erased
 /// e^−β.
 const SHARPNESS: f64 = 20.0;
-
-/// The chance that an n-gram occurs twice in `length` uniform letters is below `length² · alphabet⁻ⁿ`, and 1.
-///
-/// # Source
-///
-/// arXiv 2402.01032, lemma 2.4.
-pub fn repeat_bound(length: usize, alphabet: usize, n: usize) -> f64 {
-    // By logarithms: Dⁿ leaves the floats.
-    (2.0 * (length as f64).log2() - n as f64 * (alphabet as f64).log2()).exp2().min(1.0)
-}
-
-/// Whether an n-gram of `letters` occurs twice: of other strings a [`HashCopier`] copies every one.
-///
-/// # Panics
-///
-/// If `n` is 0.
-pub fn repeats(letters: &[u32], n: usize) -> bool {
-    let mut keys: Vec<&[u32]> = letters.windows(n).collect();
-    keys.sort_unstable();
-    keys.windows(2).any(|pair| pair[0] == pair[1])
-}
 
 impl HashCopier {
     /// For the first `alphabet` letters, with keys of `n` of them.
@@ -332,6 +311,7 @@ mod tests {
     use crate::evaluation::{accuracy, accuracy_of_each};
     use crate::generation::GenerateOptions;
     use crate::tasks::{Copying, vocabulary};
+    use crate::theory::repeats;
 
     #[test]
     fn copies_where_no_ngram_repeats() {
@@ -379,12 +359,6 @@ mod tests {
             wrong += usize::from(!exact);
         });
         assert!((1..200).contains(&wrong), "{wrong}");
-    }
-
-    #[test]
-    fn bounds() {
-        assert!((repeat_bound(10, 10, 4) - 0.01).abs() < 1e-12);
-        assert_eq!(repeat_bound(10, 2, 1), 1.0);
     }
 
     #[test]

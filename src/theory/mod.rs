@@ -7,8 +7,10 @@
 pub mod capacity;
 mod hash_copier;
 mod quantise;
+mod repeats;
 mod shift_register;
 
-pub use hash_copier::{HashCopier, repeat_bound, repeats};
+pub use hash_copier::HashCopier;
 pub use quantise::{Quantised, quantise};
+pub use repeats::{repeat_bound, repeats};
 pub use shift_register::ShiftRegister;
