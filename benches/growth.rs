@@ -29,7 +29,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
 use burn_sequence::layers::{BuildMixer, MixerConfig, SequenceMixer};
 use cases::{D_MODEL, mixers};
-use chart::{Chart, Scale, Series};
+use chart::{Chart, Look, Scale, Series};
 use clap::Parser;
 use drain::drain;
 use plotters::style::Color as _;
@@ -178,12 +178,12 @@ fn draw(path: &std::path::Path, title: &str, y: &str, mut rows: Vec<Row>) -> Out
         let points: Vec<_> = values.into_iter().map(|(seq, value)| (seq as f64, value)).collect();
         Series {
             name,
-            color: RGBColor(red, green, blue),
+            look: Look { color: RGBColor(red, green, blue), marker: index },
             line: points.clone(),
             dots: points,
             intervals: Vec::new(),
         }
     });
-    let chart = Chart { title, labels: ["tokens", y], scales: [Scale::Log, Scale::Log] };
+    let chart = Chart { title, labels: ["tokens", y], scales: [Scale::Log, Scale::Log], side_by_side: false };
     Ok(chart.draw(path, &series.collect::<Vec<_>>())?)
 }

@@ -70,17 +70,17 @@ fn mqar(options: &Options) -> Result<()> {
     let mut lines = report::lines(&hardest, Metric::Answers, |record| record.state_bytes);
     lines.iter_mut().flat_map(|line| &mut line.points).for_each(|(bytes, _)| *bytes /= 1024.0);
     let shares = plots::with_bars(Metric::Answers.label(), &lines);
-    let colors = plots::colors(lines.iter().map(|line| &*line.model));
-    let dots =
-        lines.iter().zip(colors).map(|(line, color)| Series { line: Vec::new(), ..line.series(color) });
+    let looks = plots::looks(lines.iter().map(|line| &*line.model));
+    let dots = lines.iter().zip(looks).map(|(line, look)| Series { line: Vec::new(), ..line.series(look) });
     let dots: Vec<Series> = dots.collect();
     if dots.is_empty() {
         return Ok(());
     }
     let chart = Chart {
         title: &format!("Recall of {most} pairs, and what the state takes"),
-        labels: ["state when the first value is asked (KiB, log scale)", &shares],
+        labels: ["state after the sequence (KiB, log scale)", &shares],
         scales: [Scale::Log, Scale::Linear(Some((0.0, 1.02)))],
+        side_by_side: false,
     };
     chart.draw(&options.out("mqar").join("accuracy_by_state.svg"), &dots)
 }

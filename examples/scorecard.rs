@@ -132,8 +132,8 @@ fn show(card: &Card, out: &Path) -> Result<()> {
             (place(*length), low, high)
         };
         let intervals = score.by_length.iter().map(interval).collect();
-        let (name, color) = (score.task.clone(), plots::nth_color(index));
-        Series { name, color, dots: line.clone(), line, intervals }
+        let (name, look) = (score.task.clone(), plots::look(index));
+        Series { name, look, dots: line.clone(), line, intervals }
     };
     let chart = Chart {
         title: "What it still does beyond the lengths of training",
@@ -142,6 +142,7 @@ fn show(card: &Card, out: &Path) -> Result<()> {
             "strings without a mistake, or answers right (bars: 95 %, over strings)",
         ],
         scales: [Scale::Log, Scale::Linear(Some((0.0, 1.02)))],
+        side_by_side: true,
     };
     chart
         .draw(&out.join("scorecard.svg"), &card.scores.iter().enumerate().map(series).collect::<Vec<_>>())?;

@@ -26,18 +26,29 @@ pub struct Chart<'a> {
     /// Of x and of y, with units.
     pub labels: [&'a str; 2],
     pub scales: [Scale; 2],
+    /// Whether points of several lines at one x stand beside each other, two pixels apart, so that their bars are told apart.
+    pub side_by_side: bool,
 }
 
 /// Letters of a line beside the chart.
 const LEGEND_WIDTH: usize = 26;
 
-/// The mark of the points of a line: one of four, so that lines are told apart without their colours.
-fn marker<'a>(
-    index: usize,
+/// Part of the horizontal axis that is left free before the first point and after the last.
+const MARGIN: f64 = 0.025;
+
+/// How a line and its points look.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Look {
+    pub color: RGBColor,
+    /// The mark of a point: one of four, so that lines are told apart without their colours.
+    pub marker: usize,
+}
+
+fn mark<'a>(
+    Look { color, marker }: Look,
     (x, y): (i32, i32),
-    color: RGBColor,
 ) -> DynElement<'static, SVGBackend<'a>, (i32, i32)> {
-    match index % 4 {
+    match marker % 4 {
         0 => Circle::new((x, y), 3, color.filled()).into_dyn(),
         1 => Rectangle::new([(x - 3, y - 3), (x + 3, y + 3)], color.filled()).into_dyn(),
         2 => TriangleMarker::new((x, y), 5, color.filled()).into_dyn(),
@@ -48,7 +59,7 @@ fn marker<'a>(
 /// A line with its dots, and intervals up and down: x, from, to.
 pub struct Series {
     pub name: String,
-    pub color: RGBColor,
+    pub look: Look,
     pub line: Vec<(f64, f64)>,
     pub dots: Vec<(f64, f64)>,
     pub intervals: Vec<(f64, f64, f64)>,
@@ -123,6 +134,11 @@ impl Ranged for Axis {
     }
 }
 
+fn with_margin(range: &Range<f64>) -> Range<f64> {
+    let margin = MARGIN * (range.end - range.start);
+    range.start - margin..range.end + margin
+}
+
 impl Chart<'_> {
     /// Draws the lines into a file, which is whole or not there.
     ///
@@ -156,7 +172,7 @@ impl Chart<'_> {
             .x_label_area_size(44)
             .y_label_area_size(56)
             .build_cartesian_2d(
-                Axis { marks: x_scale.marks(&x_range), range: x_range },
+                Axis { marks: x_scale.marks(&x_range), range: with_margin(&x_range) },
                 Axis { marks: y_scale.marks(&y_range), range: y_range },
             )?;
         chart
@@ -169,21 +185,27 @@ impl Chart<'_> {
             .label_style(("sans-serif", 13))
             .draw()?;
         let mut top = 60;
-        for (index, Series { name, color, line, dots, intervals }) in lines.iter().enumerate() {
-            let place = |&(x, y): &(f64, f64)| (x_scale.place(x), y_scale.place(y));
-            chart.draw_series(LineSeries::new(line.iter().map(place), color.stroke_width(2)))?;
-            for dot in dots {
-                chart_area.draw(&marker(index, chart.backend_coord(&place(dot)), *color))?;
-            }
-            let bar = |&(x, low, high): &(f64, f64, f64)| {
-                PathElement::new([place(&(x, low)), place(&(x, high))], color.stroke_width(1))
+        for (index, Series { name, look, line, dots, intervals }) in lines.iter().enumerate() {
+            let shift = if self.side_by_side { 2 * index as i32 + 1 - lines.len() as i32 } else { 0 };
+            let place = |&(x, y): &(f64, f64)| {
+                let (x, y) = chart.backend_coord(&(x_scale.place(x), y_scale.place(y)));
+                (x + shift, y)
             };
-            chart.draw_series(intervals.iter().map(bar))?;
+            let color = look.color;
+            chart_area
+                .draw(&PathElement::new(line.iter().map(place).collect::<Vec<_>>(), color.stroke_width(2)))?;
+            for dot in dots {
+                chart_area.draw(&mark(*look, place(dot)))?;
+            }
+            for &(x, low, high) in intervals {
+                let bar = [place(&(x, low)), place(&(x, high))];
+                chart_area.draw(&PathElement::new(bar, color.stroke_width(1)))?;
+            }
             if !line.is_empty() {
                 legend.draw(&PathElement::new([(8, top), (36, top)], color.stroke_width(3)))?;
             }
             if !dots.is_empty() {
-                legend.draw(&marker(index, (22, top), *color))?;
+                legend.draw(&mark(*look, (22, top)))?;
             }
             for part in name.chars().collect::<Vec<_>>().chunks(LEGEND_WIDTH) {
                 let text: String = part.iter().collect();

@@ -71,6 +71,8 @@ pub enum Metric {
     Strings,
     /// Answers, each on its own.
     Answers,
+    /// Bytes, each after the true ones before it.
+    Bytes,
 }
 
 impl Metric {
@@ -78,7 +80,7 @@ impl Metric {
     pub fn of(self, strings: f64, answers: f64) -> f64 {
         match self {
             Self::Strings => strings,
-            Self::Answers => answers,
+            Self::Answers | Self::Bytes => answers,
         }
     }
 
@@ -87,6 +89,7 @@ impl Metric {
         match self {
             Self::Strings => "strings without a mistake",
             Self::Answers => "answers right",
+            Self::Bytes => "bytes right, each after the true ones",
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use burn_sequence::Result;
 use plotters::style::RGBColor;
 
-use super::chart::{Chart, Scale, Series};
+use super::chart::{Chart, Look, Scale, Series};
 use super::statistics::Estimate;
 
 /// A model's line.
@@ -16,11 +16,11 @@ pub struct Line {
 
 impl Line {
     /// The means as a line with dots, and their intervals.
-    pub fn series(&self, color: RGBColor) -> Series {
+    pub fn series(&self, look: Look) -> Series {
         let line: Vec<(f64, f64)> = self.points.iter().map(|&(x, estimate)| (x, estimate.mean)).collect();
         Series {
             name: self.model.clone(),
-            color,
+            look,
             dots: line.clone(),
             line,
             intervals: self.points.iter().map(|&(x, estimate)| (x, estimate.low, estimate.high)).collect(),
@@ -28,8 +28,8 @@ impl Line {
     }
 }
 
-/// Okabe and Ito's colours, told apart by colour-blind readers, a grey, and five of Tol's: one for a model everywhere. What
-/// shares one is never in one figure.
+/// Okabe and Ito's colours, told apart by colour-blind readers, a grey, and five of Tol's: one for a model everywhere, and with it
+/// a mark. What shares one is never in one figure.
 const COLORS: [(RGBColor, &[&str]); 13] = [
     (RGBColor(0, 114, 178), &["transformer-hard-alibi", "attention"]),
     (RGBColor(86, 180, 233), &["transformer-rope", "gla"]),
@@ -46,21 +46,21 @@ const COLORS: [(RGBColor, &[&str]); 13] = [
     (RGBColor(221, 204, 119), &["min-gru", "mamba-4", "mamba-wide"]),
 ];
 
-/// The colours of the models of a figure: of each its own, of others those that are left.
-pub fn colors<'a>(models: impl Iterator<Item = &'a str> + Clone) -> Vec<RGBColor> {
-    let own =
-        |model: &str| COLORS.iter().find(|(_, models)| models.contains(&model)).map(|(color, _)| *color);
-    let taken: Vec<RGBColor> = models.clone().filter_map(own).collect();
-    let mut left = COLORS.iter().map(|(color, _)| *color).filter(|color| !taken.contains(color));
+/// The looks of the models of a figure: of each its own, of others those that are left.
+pub fn looks<'a>(models: impl Iterator<Item = &'a str> + Clone) -> Vec<Look> {
+    let own = |model: &str| COLORS.iter().position(|(_, models)| models.contains(&model));
+    let taken: Vec<usize> = models.clone().filter_map(own).collect();
+    let mut left = (0..COLORS.len()).filter(|place| !taken.contains(place));
     models
         .enumerate()
-        .map(|(place, model)| own(model).or_else(|| left.next()).unwrap_or(nth_color(place)))
+        .map(|(place, model)| look(own(model).or_else(|| left.next()).unwrap_or(place)))
         .collect()
 }
 
-/// One of the colours, for what is not a model.
-pub fn nth_color(index: usize) -> RGBColor {
-    COLORS[index % COLORS.len()].0
+/// One of the looks, for what is not a model.
+pub fn look(index: usize) -> Look {
+    let index = index % COLORS.len();
+    Look { color: COLORS[index].0, marker: index }
 }
 
 /// The label of an axis, and what the bars beside its points are.
@@ -84,8 +84,8 @@ pub fn draw(path: &Path, title: &str, labels: [&str; 2], log: bool, lines: &[Lin
     let x = if log { Scale::Log } else { Scale::Linear(None) };
     let shares = with_bars(labels[1], lines);
     let labels = [labels[0], &shares];
-    let chart = Chart { title, labels, scales: [x, Scale::Linear(Some((0.0, 1.02)))] };
-    let colors = colors(lines.iter().map(|line| &*line.model));
-    let series: Vec<_> = lines.iter().zip(colors).map(|(line, color)| line.series(color)).collect();
+    let chart = Chart { title, labels, scales: [x, Scale::Linear(Some((0.0, 1.02)))], side_by_side: true };
+    let looks = looks(lines.iter().map(|line| &*line.model));
+    let series: Vec<_> = lines.iter().zip(looks).map(|(line, look)| line.series(look)).collect();
     chart.draw(path, &series)
 }

@@ -4,6 +4,7 @@ use burn_sequence::Result;
 use burn_sequence::evaluation::{accuracy, accuracy_through};
 use burn_sequence::layers::{Mixer, StateGrowth};
 use burn_sequence::models::LanguageModel;
+use burn_sequence::tasks::Example;
 use burn_sequence::theory::{Quantised, quantise};
 use burn_sequence::training::Outcome;
 use rand::SeedableRng;
@@ -65,6 +66,8 @@ pub struct About<'a> {
     pub run: &'a Run,
     pub params: usize,
     pub device: String,
+    /// The fingerprint of what it was trained on.
+    pub task: String,
     /// Of a point, at most.
     pub strings: usize,
 }
@@ -77,7 +80,7 @@ pub fn ask(
     earlier: &[Record],
     progress: &mut Progress,
 ) -> Vec<Record> {
-    let About { run, params, device, strings } = about;
+    let About { run, params, device, task: trained_on, strings } = about;
     let last = outcome.curve.last().expect("a run ends with an evaluation");
     let grows = outcome.model.backbone.state_growth() == StateGrowth::Linear;
     let questions: Vec<_> = open(arm, run, earlier).filter(|question| !grows || !is_long(question)).collect();
@@ -111,6 +114,7 @@ pub fn ask(
             x: point.x,
             test_len: point.length,
             device: device.clone(),
+            task: trained_on.clone(),
             state_bytes: state_bits.div_ceil(8),
             state_bits,
             strings: found.strings,
@@ -121,11 +125,18 @@ pub fn ask(
     answers
 }
 
-/// Tokens of a string, and those read when its first scored answer is due: of one string, the same for every run.
+/// Tokens of a string, and those read when its answer is due, or, where it has several with other tokens between, all: of one
+/// string, the same for every run.
 fn extent(point: &Point) -> (usize, usize) {
-    let example = point.task.example(point.length, &mut ChaCha8Rng::seed_from_u64(0));
-    let due = example.targets.iter().find(|target| target.scored).map_or(0, |target| target.position + 1);
-    (example.tokens.len(), due)
+    let Example { tokens, targets } = point.task.example(point.length, &mut ChaCha8Rng::seed_from_u64(0));
+    let asked: Vec<usize> =
+        targets.iter().filter(|target| target.scored).map(|target| target.position).collect();
+    let due = match &asked[..] {
+        [first, .., last] if last - first + 1 > asked.len() => tokens.len(),
+        [first, ..] => first + 1,
+        [] => 0,
+    };
+    (tokens.len(), due)
 }
 
 fn state_bytes(model: &LanguageModel, len: usize) -> usize {

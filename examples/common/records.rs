@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use burn_sequence::tasks::{Task, fingerprint};
 use burn_sequence::{Error, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -52,7 +53,11 @@ pub struct Record {
     /// Empty in records older than this.
     #[serde(default)]
     pub device: String,
-    /// Bytes of the model's state when the first answer of such a string is due.
+    /// [`fingerprint`](burn_sequence::tasks::fingerprint) of what was trained on; empty in records older than this.
+    #[serde(default)]
+    pub task: String,
+    /// Bytes of the model's state when the answer of such a string is due; where it has several with other tokens between, at its
+    /// end.
     pub state_bytes: usize,
     /// The same in bits, where the state was rounded to few.
     pub state_bits: usize,
@@ -125,6 +130,33 @@ impl Run {
             }
         }
         Ok(())
+    }
+}
+
+impl Record {
+    /// Whether they were trained on this task, as far as they say so.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`], naming the folder.
+    pub fn check_task<'a>(
+        records: impl Iterator<Item = &'a Self>,
+        task: &dyn Task,
+        folder: &Path,
+    ) -> Result<()> {
+        let mut marked = records.filter(|record| !record.task.is_empty()).peekable();
+        if marked.peek().is_none() {
+            return Ok(());
+        }
+        let own = fingerprint(task);
+        marked.find(|record| record.task != own).map_or(Ok(()), |Self { run, .. }| {
+            Err(Error::Config(format!(
+                "{}: {} was trained on another task or text than {} is now: name another folder by --out",
+                folder.display(),
+                run.model,
+                run.trained_on,
+            )))
+        })
     }
 }
 

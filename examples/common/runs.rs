@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use burn::module::Module;
 use burn_sequence::layers::StateGrowth;
 use burn_sequence::models::{LanguageModel, LanguageModelConfig};
+use burn_sequence::tasks::fingerprint;
 use burn_sequence::training::{CurvePoint, TrainingConfig};
 use burn_sequence::{Error, Result};
 use fnv::FnvHasher;
@@ -55,10 +56,10 @@ pub fn run(experiment: &Experiment, options: &Options, trainer: &dyn Trainer) ->
         bars: &bars,
         earlier: &earlier.records,
     };
-    session.work_through(&first)?;
+    session.work_through(&first, later(experiment, options, &session.results())?)?;
     for round in &rounds(options)[1..] {
         let queue = queue(experiment, options, &session.results(), round)?;
-        session.work_through(&queue)?;
+        session.work_through(&queue, Vec::new())?;
     }
     Ok(session.results())
 }
@@ -80,6 +81,8 @@ fn earlier(experiment: &Experiment, out: &Path) -> Result<Results> {
     for arm in &experiment.arms {
         let runs = earlier.records.iter().map(|record| &record.run).filter(|run| run.trained_on == arm.name);
         Run::check_lengths(runs, &arm.task.lengths(), out)?;
+        let own = earlier.records.iter().filter(|record| record.run.trained_on == arm.name);
+        Record::check_task(own, &*arm.task, out)?;
     }
     Ok(earlier)
 }
@@ -110,6 +113,21 @@ fn rounds(options: &Options) -> Vec<Round> {
     }
 }
 
+/// The steps of the runs after the first round, whose rates are not known yet.
+fn later(experiment: &Experiment, options: &Options, earlier: &Results) -> Result<Vec<usize>> {
+    let mut later = Vec::new();
+    for Round { seeds, .. } in rounds(options).drain(1..) {
+        let round = Round { rates: options.rates()[..1].into(), seeds };
+        let is_run = |run: &Run| {
+            let of = |run: &Run| (run.trained_on.clone(), run.model.clone(), run.seed);
+            earlier.records.iter().any(|record| of(&record.run) == of(run))
+        };
+        let runs = queue(experiment, options, earlier, &round)?;
+        later.extend(runs.iter().filter(|(_, run)| !is_run(run)).map(|(_, run)| run.steps));
+    }
+    Ok(later)
+}
+
 /// Of one run.
 type Answers = (Vec<Record>, Vec<CurveRecord>);
 
@@ -136,9 +154,9 @@ impl Session<'_> {
         }
     }
 
-    /// Trains and asks all of `queue`, several at once.
-    fn work_through(&self, queue: &[(&Arm, Run)]) -> Result<()> {
-        self.overall.expect(queue.iter().map(|(_, run)| run.steps));
+    /// Trains and asks all of `queue`, several at once; `later` are the steps of the runs after it.
+    fn work_through(&self, queue: &[(&Arm, Run)], later: Vec<usize>) -> Result<()> {
+        self.overall.expect(queue.iter().map(|(_, run)| run.steps), later);
         let next = AtomicUsize::new(0);
         let work = || -> Result<()> {
             while let Some((arm, run)) =
@@ -218,7 +236,8 @@ impl Session<'_> {
             char_accuracy: point.char_accuracy,
         };
         let curve: Vec<CurveRecord> = outcome.curve.iter().map(point).collect();
-        let about = About { run, params, device, strings: self.options.strings() };
+        let about =
+            About { run, params, device, task: fingerprint(&*arm.task), strings: self.options.strings() };
         let is_known = self.files.lock().expect("no run panics while it writes").hold(run, &curve);
         let earlier = if is_known { self.earlier } else { &[] };
         let found = ask(arm, &about, &outcome, earlier, &mut progress);

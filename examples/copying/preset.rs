@@ -11,7 +11,7 @@ pub enum Preset {
     /// 0.4 million parameters, trained up to 16 letters, tested up to 320.
     Laptop,
     /// About 150 million parameters (the LSTM 34), trained up to 50 letters, tested up to 1000: for a GPU. The paper's depths,
-    /// widths, heads and lengths; norms are RMS and attention has no biases; batch, steps and rates are as the flags say.
+    /// widths, heads and lengths, and the wide Mamba of arXiv 2508.19029; norms are RMS and attention has no biases; batch, steps and rates are as the flags say.
     Paper,
 }
 
@@ -76,11 +76,13 @@ const COPIERS: [(&str, &str, usize); 10] = [
     ),
 ];
 
-const PAPER: [(&str, &str, usize); 6] = [
+const PAPER: [(&str, &str, usize); 7] = [
     ("transformer-hard-alibi", "12*(attention(n_heads=16, position=hard_alibi) & mlp)", 1024),
     ("transformer-rope", "12*(attention(n_heads=16, position=rope(fraction=0.25)) & mlp)", 1024),
     ("transformer-nope", "12*(attention(n_heads=16, position=nope) & mlp)", 1024),
     ("transformer-alibi", "12*(attention(n_heads=16, position=alibi) & mlp)", 1024),
     ("mamba", "24*mamba(d_state=32)", 1024),
+    // arXiv 2508.19029: it copies where the deep one hardly does.
+    ("mamba-wide", "12*mamba(d_state=32)", 1408),
     ("lstm", "4*lstm", 1024),
 ];

@@ -95,7 +95,7 @@ fn text_copy(flags: &Flags) -> Result<()> {
     let probe = |name, title: &str, task: &Text| {
         let title = format!("{title}, in text not read before");
         let probe = Probe::by_length(&(Arc::new(task.clone()) as _), lengths, title, "bytes of the piece");
-        Probe { name, metric: Metric::Answers, ..probe }
+        Probe { name, metric: Metric::Bytes, ..probe }
     };
     let experiment = Experiment {
         name: "text_copy",

@@ -143,6 +143,7 @@ pub fn show(options: &Options) -> Result<()> {
         title: &format!("The copier by construction, {shortest} letters"),
         labels: ["letters of a key (n)", "strings with a mistake (points, 95 %), bound L²·D⁻ⁿ (lines)"],
         scales: [Scale::Linear(None), Scale::Linear(Some((0.0, 1.02)))],
+        side_by_side: false,
     };
     chart.draw(&folder.join("copier.svg"), &series.collect::<Vec<_>>())
 }
@@ -156,7 +157,7 @@ fn by_key(index: usize, answers: &[&Copied]) -> Series {
     };
     Series {
         name: format!("D = {}", answers[0].question.alphabet),
-        color: plots::nth_color(index),
+        look: plots::look(index),
         line: answers.iter().map(|answer| (place(answer), answer.question.bound())).collect(),
         dots: answers.iter().map(|answer| (place(answer), answer.error())).collect(),
         intervals: answers.iter().map(|answer| interval(answer)).collect(),

@@ -6,7 +6,7 @@ use burn_sequence::Result;
 use burn_sequence::tasks::{Copying, Packing, Task};
 use burn_sequence::theory::capacity;
 
-use crate::common::chart::{Chart, Scale, Series};
+use crate::common::chart::{Chart, Look, Scale, Series};
 use crate::common::cli::Options;
 use crate::common::experiment::{Arm, Experiment, Metric, Point, Probe};
 use crate::common::{models::Contender, plots, report};
@@ -15,6 +15,9 @@ use crate::machine;
 /// Letters of the strings, and how many there are of them: 2 bits each.
 pub const LENGTH: usize = 8;
 pub const LETTERS: usize = 4;
+
+/// What no training is in.
+const BOUND: Look = Look { color: plotters::style::BLACK, marker: 3 };
 
 /// Small recurrences, whose states are rounded when the string is read.
 pub fn experiment() -> Experiment {
@@ -57,15 +60,15 @@ pub fn rounded(experiment: &Experiment, options: &Options) -> Result<()> {
     let results = experiment.run(options)?;
     let records: Vec<_> = results.records.iter().collect();
     let lines = report::lines(&records, Metric::Strings, |record| record.state_bits);
-    let colors = plots::colors(lines.iter().map(|line| &*line.model));
-    let mut series: Vec<Series> = lines.iter().zip(colors).map(|(line, color)| line.series(color)).collect();
+    let looks = plots::looks(lines.iter().map(|line| &*line.model));
+    let mut series: Vec<Series> = lines.iter().zip(looks).map(|(line, look)| line.series(look)).collect();
     let bound = |tenth: i32| {
         let bits = 2_f64.powf(f64::from(tenth) / 10.0);
         (bits, capacity::string_accuracy_bound(bits, LENGTH, LETTERS))
     };
     series.push(Series {
         name: "no state can do better".into(),
-        color: plotters::style::BLACK,
+        look: BOUND,
         line: (0..110).map(bound).collect(),
         dots: Vec::new(),
         intervals: Vec::new(),
@@ -74,7 +77,7 @@ pub fn rounded(experiment: &Experiment, options: &Options) -> Result<()> {
     if !machines.is_empty() {
         series.push(Series {
             name: "machine of whole letters".into(),
-            color: plotters::style::BLACK,
+            look: BOUND,
             line: Vec::new(),
             dots: machines,
             intervals: Vec::new(),
@@ -84,6 +87,7 @@ pub fn rounded(experiment: &Experiment, options: &Options) -> Result<()> {
         title: "What a state of so many bits copies",
         labels: ["bits of the state (log scale)", &plots::with_bars(Metric::Strings.label(), &lines)],
         scales: [Scale::Log, Scale::Linear(Some((0.0, 1.02)))],
+        side_by_side: false,
     };
     chart.draw(&options.out("theorem").join("capacity.svg"), &series)
 }

@@ -3,14 +3,12 @@
 //! `run.json` is written last, under a temporary name, and names the files of parameters and optimiser; so
 //! whatever interrupts a save, the last whole state is the one that is found.
 
-use std::hash::Hasher;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::store::ModuleRecord;
 use burn::tensor::Bytes;
-use fnv::FnvHasher;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -21,7 +19,7 @@ use crate::evaluation::answer_logits;
 use crate::files::write_atomically;
 use crate::layers::SequenceMixer;
 use crate::models::LanguageModel;
-use crate::tasks::{Batch, Task};
+use crate::tasks::{Batch, Task, fingerprint};
 use crate::{Error, Result};
 
 /// Where a run stands.
@@ -180,22 +178,6 @@ fn alike(a: &[f64], b: &[f64]) -> bool {
         |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, |most: f64, value| most.max(value.abs()));
     let difference = largest(&mut a.iter().zip(b).map(|(a, b)| a - b));
     difference <= 1e-2 * largest(&mut a.iter().copied())
-}
-
-/// Tells tasks of one name and lengths apart that ask other things: a hash of a few examples, the same whatever compiler and
-/// machine.
-fn fingerprint(task: &(impl Task + ?Sized)) -> String {
-    let mut hasher = FnvHasher::default();
-    for seed in 0..16 {
-        let example = task.training_example(&mut ChaCha8Rng::seed_from_u64(seed));
-        let tokens = example.tokens.iter().map(|&token| u64::from(token));
-        let targets = example
-            .targets
-            .iter()
-            .flat_map(|target| [target.position as u64, u64::from(target.token), u64::from(target.scored)]);
-        tokens.chain(targets).for_each(|number| hasher.write(&number.to_le_bytes()));
-    }
-    format!("{:016x}", hasher.finish())
 }
 
 fn read(path: &Path) -> Result<Bytes> {
