@@ -4,8 +4,8 @@ use burn_sequence::Result;
 use burn_sequence::evaluation::{accuracy, accuracy_through};
 use burn_sequence::layers::{Mixer, StateGrowth};
 use burn_sequence::models::LanguageModel;
-use burn_sequence::tasks::Example;
-use burn_sequence::theory::{Quantised, quantise};
+use burn_sequence::tasks::{Example, Task};
+use burn_sequence::theory::{Quantised, Quantiser};
 use burn_sequence::training::Outcome;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
@@ -96,11 +96,14 @@ pub fn ask(
         let mut state_bits = 8 * state_bytes(model, *before_answer);
         let found = match point.bits {
             None => accuracy(model, task, length, strings, run.seed),
-            Some(bits) => accuracy_through(model, task, length, strings, run.seed, |state| {
-                let Quantised { state, row_bits } = quantise(state, bits);
-                state_bits = row_bits;
-                state
-            }),
+            Some(bits) => {
+                let quantiser = quantiser(model, task, length, run.seed);
+                accuracy_through(model, task, length, strings, run.seed, |state| {
+                    let Quantised { state, row_bits } = quantiser.round(state, bits);
+                    state_bits = row_bits;
+                    state
+                })
+            }
         };
         answers.push(Record {
             run: (*run).clone(),
@@ -123,6 +126,19 @@ pub fn ask(
         });
     }
     answers
+}
+
+/// Strings from whose states a quantiser learns.
+const QUANTISER_STRINGS: usize = 256;
+
+/// What rounds the state before the first answer, by states of other strings than those that are asked.
+fn quantiser(model: &LanguageModel, task: &dyn Task, length: usize, seed: u64) -> Quantiser {
+    let mut quantiser = None;
+    accuracy_through(model, task, length, QUANTISER_STRINGS, !seed, |state| {
+        quantiser.get_or_insert_with(|| Quantiser::fit(state.clone()));
+        state
+    });
+    quantiser.expect("a state passes")
 }
 
 /// Tokens of a string, and those read when its answer is due, or, where it has several with other tokens between, all: of one

@@ -38,6 +38,8 @@ pub fn experiment() -> Experiment {
         ("lstm-16", "lstm", 16),
         ("lstm-32", "lstm", 32),
         ("lstm-64", "lstm", 64),
+        ("mamba-8", "2*mamba(d_state=4)", 8),
+        ("mamba-24", "2*mamba(d_state=4)", 24),
     ];
     Experiment {
         name: "theorem",
@@ -69,7 +71,7 @@ pub fn rounded(experiment: &Experiment, options: &Options) -> Result<()> {
     series.push(Series {
         name: "no state can do better".into(),
         look: BOUND,
-        line: (0..110).map(bound).collect(),
+        line: (0..125).map(bound).collect(),
         dots: Vec::new(),
         intervals: Vec::new(),
     });

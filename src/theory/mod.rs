@@ -11,6 +11,6 @@ mod repeats;
 mod shift_register;
 
 pub use hash_copier::HashCopier;
-pub use quantise::{Quantised, quantise};
+pub use quantise::{Quantised, Quantiser};
 pub use repeats::{repeat_bound, repeats};
 pub use shift_register::ShiftRegister;
