@@ -58,7 +58,8 @@ pub struct Options {
     /// Whether examples of a row are apart: `paper` (no) or `segments` (yes) [default: the experiment's].
     #[arg(long)]
     pub packing: Option<Packing>,
-    /// Where records, plots, trained models and the states of runs go [default: runs/ and the experiment's name, with --quick runs/…-quick].
+    /// Where records, plots, trained models and the states of runs go
+    /// [default: runs/ and the experiment's name, with --quick runs/…-quick].
     #[arg(long)]
     pub out: Option<PathBuf>,
     /// flex, ndarray, wgpu, … as far as compiled in [default: BURN_DEVICE, or the default backend].

@@ -1,8 +1,8 @@
 //! What a run shows while it trains: a bar on a terminal, plain lines elsewhere; Ctrl-C ends it in good order.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use burn_sequence::training::{CurvePoint, Observer, StepReport};
@@ -39,8 +39,6 @@ pub struct Overall {
     began: Instant,
     done: AtomicUsize,
     runs: AtomicUsize,
-    /// Runs that come when it is known at which rates, and their steps.
-    later: Mutex<Vec<usize>>,
 }
 
 impl Overall {
@@ -50,17 +48,17 @@ impl Overall {
         let bar = bars.add(ProgressBar::new(0)).with_style(style.expect("a valid template"));
         bar.set_prefix("all");
         bar.enable_steady_tick(Duration::from_secs(1));
-        let [done, runs] = [(); 2].map(|()| AtomicUsize::new(0));
-        Self { bar, began: Instant::now(), done, runs, later: Mutex::default() }
+        Self { bar, began: Instant::now(), done: AtomicUsize::new(0), runs: AtomicUsize::new(0) }
     }
 
-    /// Runs of so many steps are to come, and after them `later`.
-    pub fn expect(&self, runs: impl Iterator<Item = usize>, later: Vec<usize>) {
+    /// Runs of so many steps are to come, whatever was expected before.
+    pub fn expect(&self, runs: impl Iterator<Item = usize>) {
+        self.runs.store(self.done.load(Ordering::SeqCst), Ordering::SeqCst);
+        self.bar.set_length(self.bar.position());
         for steps in runs {
             self.runs.fetch_add(1, Ordering::SeqCst);
             self.bar.inc_length(steps as u64);
         }
-        *self.later.lock().expect("nothing panics with it") = later;
         self.bar.set_message(self.message());
     }
 
@@ -85,11 +83,7 @@ impl Overall {
 
     fn message(&self) -> String {
         let [done, runs] = [&self.done, &self.runs].map(|count| count.load(Ordering::SeqCst));
-        let (later, later_steps) = {
-            let later = self.later.lock().expect("nothing panics with it");
-            (later.len(), later.iter().sum::<usize>() as u64)
-        };
-        let (taken, all) = (self.bar.position(), self.bar.length().unwrap_or(0) + later_steps);
+        let (taken, all) = (self.bar.position(), self.bar.length().unwrap_or(0));
         let left = match taken {
             0 => String::new(),
             _ => {
@@ -97,7 +91,7 @@ impl Overall {
                 format!(", about {} left", HumanDuration(left))
             }
         };
-        format!("{done} of {} runs{left}", runs + later)
+        format!("{done} of {runs} runs{left}")
     }
 }
 

@@ -10,7 +10,7 @@ use burn_sequence::training::Outcome;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 
-use super::experiment::{Arm, Point, Probe};
+use super::experiment::{Arm, Metric, Point, Probe};
 use super::progress::{Progress, interrupted};
 use super::records::{Record, Run};
 
@@ -53,7 +53,7 @@ fn open<'a>(arm: &'a Arm, run: &Run, records: &[Record]) -> impl Iterator<Item =
     };
     points(arm)
         .filter(move |question| !is_answered(question))
-        .map(|(probe, point)| (probe, point, extent(point)))
+        .map(|(probe, point)| (probe, point, extent(probe.metric, point)))
 }
 
 /// Whether it is too long for a state that grows.
@@ -85,7 +85,7 @@ pub fn ask(
     let grows = outcome.model.backbone.state_growth() == StateGrowth::Linear;
     let questions: Vec<_> = open(arm, run, earlier).filter(|question| !grows || !is_long(question)).collect();
     let mut answers = Vec::new();
-    for (number, (probe, point, (tokens, before_answer))) in questions.iter().enumerate() {
+    for (number, (probe, point, (tokens, read))) in questions.iter().enumerate() {
         if interrupted() {
             break;
         }
@@ -93,7 +93,7 @@ pub fn ask(
         let longer = if grows { tokens.div_ceil(TOKENS_OF_A_QUICK_STRING) } else { 1 };
         let strings = (*strings).min(TOKENS_OF_A_POINT / (tokens * longer)).max(1);
         let (model, task, length) = (&outcome.model, &*point.task, point.length);
-        let mut state_bits = 8 * state_bytes(model, *before_answer);
+        let mut state_bits = 8 * state_bytes(model, *read);
         let found = match point.bits {
             None => accuracy(model, task, length, strings, run.seed),
             Some(bits) => {
@@ -141,18 +141,13 @@ fn quantiser(model: &LanguageModel, task: &dyn Task, length: usize, seed: u64) -
     quantiser.expect("a state passes")
 }
 
-/// Tokens of a string, and those read when its answer is due, or, where it has several with other tokens between, all: of one
-/// string, the same for every run.
-fn extent(point: &Point) -> (usize, usize) {
+/// Tokens of a string, and those read when its answer is due, or, where each of its answers is on its own, all: of one string, the
+/// same for every run.
+fn extent(metric: Metric, point: &Point) -> (usize, usize) {
     let Example { tokens, targets } = point.task.example(point.length, &mut ChaCha8Rng::seed_from_u64(0));
-    let asked: Vec<usize> =
-        targets.iter().filter(|target| target.scored).map(|target| target.position).collect();
-    let due = match &asked[..] {
-        [first, .., last] if last - first + 1 > asked.len() => tokens.len(),
-        [first, ..] => first + 1,
-        [] => 0,
-    };
-    (tokens.len(), due)
+    let first = targets.iter().find(|target| target.scored).map_or(0, |target| target.position + 1);
+    let read = if metric == Metric::Answers { tokens.len() } else { first };
+    (tokens.len(), read)
 }
 
 fn state_bytes(model: &LanguageModel, len: usize) -> usize {

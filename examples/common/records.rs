@@ -56,8 +56,7 @@ pub struct Record {
     /// [`fingerprint`](burn_sequence::tasks::fingerprint) of what was trained on; empty in records older than this.
     #[serde(default)]
     pub task: String,
-    /// Bytes of the model's state when the answer of such a string is due; where it has several with other tokens between, at its
-    /// end.
+    /// Bytes of the model's state when the answer of such a string is due; where each of its answers is on its own, at its end.
     pub state_bytes: usize,
     /// The same in bits, where the state was rounded to few.
     pub state_bits: usize,
@@ -151,7 +150,7 @@ impl Record {
         let own = fingerprint(task);
         marked.find(|record| record.task != own).map_or(Ok(()), |Self { run, .. }| {
             Err(Error::Config(format!(
-                "{}: {} was trained on another task or text than {} is now: name another folder by --out",
+                "{}: {} was trained on another task or text than {} is now: give the same, or name another folder by --out",
                 folder.display(),
                 run.model,
                 run.trained_on,

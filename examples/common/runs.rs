@@ -56,10 +56,10 @@ pub fn run(experiment: &Experiment, options: &Options, trainer: &dyn Trainer) ->
         bars: &bars,
         earlier: &earlier.records,
     };
-    session.work_through(&first, later(experiment, options, &session.results())?)?;
+    session.work_through(&first, &later(experiment, options, &earlier)?)?;
     for round in &rounds(options)[1..] {
         let queue = queue(experiment, options, &session.results(), round)?;
-        session.work_through(&queue, Vec::new())?;
+        session.work_through(&queue, &[])?;
     }
     Ok(session.results())
 }
@@ -81,8 +81,6 @@ fn earlier(experiment: &Experiment, out: &Path) -> Result<Results> {
     for arm in &experiment.arms {
         let runs = earlier.records.iter().map(|record| &record.run).filter(|run| run.trained_on == arm.name);
         Run::check_lengths(runs, &arm.task.lengths(), out)?;
-        let own = earlier.records.iter().filter(|record| record.run.trained_on == arm.name);
-        Record::check_task(own, &*arm.task, out)?;
     }
     Ok(earlier)
 }
@@ -94,6 +92,10 @@ fn plan<'a>(experiment: &'a Experiment, options: &Options) -> Result<(Results, V
     let first = queue(experiment, options, &earlier, &rounds(options)[0])?;
     let recorded = earlier.records.iter().map(|record| &record.run).chain(&earlier.diverged);
     Run::check_alike(recorded.chain(first.iter().map(|(_, run)| run)), &out)?;
+    for arm in &experiment.arms {
+        let own = earlier.records.iter().filter(|record| record.run.trained_on == arm.name);
+        Record::check_task(own, &*arm.task, &out)?;
+    }
     Ok((earlier, first))
 }
 
@@ -155,8 +157,8 @@ impl Session<'_> {
     }
 
     /// Trains and asks all of `queue`, several at once; `later` are the steps of the runs after it.
-    fn work_through(&self, queue: &[(&Arm, Run)], later: Vec<usize>) -> Result<()> {
-        self.overall.expect(queue.iter().map(|(_, run)| run.steps), later);
+    fn work_through(&self, queue: &[(&Arm, Run)], later: &[usize]) -> Result<()> {
+        self.overall.expect(queue.iter().map(|(_, run)| run.steps).chain(later.iter().copied()));
         let next = AtomicUsize::new(0);
         let work = || -> Result<()> {
             while let Some((arm, run)) =

@@ -11,7 +11,8 @@ pub enum Preset {
     /// 0.4 million parameters, trained up to 16 letters, tested up to 320.
     Laptop,
     /// About 150 million parameters (the LSTM 34), trained up to 50 letters, tested up to 1000: for a GPU. The paper's depths,
-    /// widths, heads and lengths, and the wide Mamba of arXiv 2508.19029; norms are RMS and attention has no biases; batch, steps and rates are as the flags say.
+    /// widths, heads and lengths, and the wide Mamba of arXiv 2508.19029; norms are RMS and attention has no biases; batch,
+    /// steps and rates are as the flags say.
     Paper,
 }
 

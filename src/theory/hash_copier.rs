@@ -28,8 +28,8 @@ use crate::{Error, Result};
 /// 3. Attention of one head without positions compares the last n codes with those before every earlier token, and takes
 ///    that token: score `β ⟨z^Q, z^K⟩`. The head says the letter of that code, or `.` where it is a marker.
 ///
-/// A uniform string has a repeated n-gram with a chance below `L² D⁻ⁿ` ([`repeat_bound`](super::repeat_bound)); in such a string the copier may
-/// go on after the wrong occurrence.
+/// A uniform string has a repeated n-gram with a chance below `L² D⁻ⁿ` ([`repeat_bound`](super::repeat_bound)); in such a
+/// string the copier may go on after the wrong occurrence.
 ///
 /// ```
 /// use burn::tensor::Device;

@@ -27,6 +27,10 @@ pub struct Quantised<S> {
 
 impl Quantiser {
     /// Learns from a state whose rows (the first axis) are of many strings.
+    ///
+    /// # Panics
+    ///
+    /// If there is one row alone, which tells nothing of others.
     pub fn fit<S: MixerState>(state: S) -> Self {
         let mut fit = Fit(Vec::new());
         let _ = state.map(&mut fit);
@@ -61,6 +65,7 @@ struct Fit(Vec<[Tensor<2>; 2]>);
 impl StateMapper for Fit {
     fn tensor<const D: usize>(&mut self, _: &str, tensor: Tensor<D>) -> Tensor<D> {
         if !tensor.dims().contains(&0) {
+            assert!(tensor.dims()[0] > 1, "quantiser: learns from two rows or more, not one");
             let numbers = flat(&tensor);
             let mean = numbers.clone().mean_dim(0);
             let deviation = (numbers - mean.clone()).square().mean_dim(0).sqrt();
@@ -91,7 +96,7 @@ impl StateMapper for Round<'_> {
         let same = deviation.clone().equal_elem(0.0);
         let width = deviation * (6.0 / self.cells);
         let low = mean.clone() - width.clone() * (0.5 * self.cells);
-        let cell = ((numbers - low.clone()) / width.clone().mask_fill(same.clone(), 1.0)).floor();
+        let cell = ((numbers - low.clone()) / width.clone().mask_fill(same, 1.0)).floor();
         let cell = cell.clamp(0.0, self.cells - 1.0);
         ((cell + 0.5) * width + low).reshape(dims)
     }
@@ -151,6 +156,12 @@ mod tests {
     #[should_panic(expected = "quantiser: bits must be between 1 and 16, not 0")]
     fn no_bits() {
         Quantiser::fit(state(4, 0.0)).round(state(4, 0.0), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "quantiser: learns from two rows or more, not one")]
+    fn one_row() {
+        Quantiser::fit(state(1, 0.0));
     }
 
     #[test]
