@@ -33,8 +33,8 @@ fn main() -> std::process::ExitCode {
 
 fn dial(options: &Options) -> Result<()> {
     options.expect_no_lengths()?;
-    let copying: Arc<dyn Task> = Arc::new(Copying::new(5..=16));
-    let lengths: [&[usize]; 2] = [&[8, 12, 16, 20, 24, 32], &[8, 16]];
+    let copying: Arc<dyn Task> = Arc::new(Copying::new(3..=8));
+    let lengths: [&[usize]; 2] = [&[4, 6, 8, 10, 12, 16], &[8, 16]];
     let copies = Probe::by_length(
         &copying,
         options.either(lengths),
@@ -45,7 +45,7 @@ fn dial(options: &Options) -> Result<()> {
     let slots: [&[usize]; 2] = [&[64, 128, 640, 6400], &[64, 640]];
     let filters =
         Probe::by_length(&filtering, options.either(slots), "Filtering".into(), "slots for 8 data and noise");
-    let (steps, packing) = ([2000, 100], Packing::Segments);
+    let packing = Packing::Segments;
     let experiment = Experiment {
         name: "dial",
         contenders: Contender::list(&DIAL),
@@ -55,16 +55,16 @@ fn dial(options: &Options) -> Result<()> {
                 name: "copying",
                 task: copying,
                 probes: vec![copies],
-                steps,
+                steps: [4000, 200],
                 batch_size: 32,
-                context_len: 96,
+                context_len: 48,
                 packing,
             },
             Arm {
                 name: "filtering",
                 task: filtering,
                 probes: vec![filters],
-                steps,
+                steps: [2000, 100],
                 batch_size: 32,
                 context_len: 128,
                 packing,

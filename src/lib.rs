@@ -51,14 +51,15 @@
 //! | [`layers`] | the mixers, one a paper; the contract; [`mixers!`], which makes one mixer out of many |
 //! | [`ops`] | the recurrences, without parameters; [`Segments`](ops::Segments): packed documents and padding, as data |
 //!
-//! Under the ops lie fused CPU kernels, each with a backward of its own. Where the backend has none, ops run in
-//! plain tensor operations.
+//! Under the ops lie fused CPU kernels, each with a backward of its own, and under the selective scan one for GPUs. Where
+//! the backend has none, ops run in plain tensor operations.
 //!
 //! # Features
 //!
 //! `flex` and `autodiff` are on by default. `ndarray`, `wgpu`, `vulkan`, `webgpu`, `metal`, `cuda` and `rocm` add
 //! Burn's other backends; the environment variable `BURN_DEVICE` names the one that `Device::default()` is. `tokenizers` reads
-//! the tokenizers of published models, `learner` trains by burn-train.
+//! the tokenizers of published models, `learner` trains by burn-train. `fusion` is for GPUs: turn it on where `burn` has its
+//! default features.
 //! Without `autodiff` there are no gradients, and no `training`, `scorecard` and `testing`.
 #![warn(missing_docs)]
 #![recursion_limit = "256"]

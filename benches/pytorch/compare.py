@@ -7,6 +7,7 @@ Builds our side, checks that both sides' results agree, runs them alternately, p
 """
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -50,13 +51,17 @@ def keep_large_buffers():
 
 
 def to_file(arrays, path):
-    save_file({k: np.ascontiguousarray(x.detach().float().numpy()) for k, x in arrays.items()}, path)
+    save_file({name: numbers(x) for name, x in arrays.items()}, path)
+
+
+def numbers(x):
+    return np.ascontiguousarray(x.detach().float().cpu().numpy())
 
 
 def largest_deviation(side, ours):
     """Of our results from PyTorch's, relative to the largest entry, and where; of gradients no less than a
     thousandth of the largest of all."""
-    expected = {name: x.detach().float().numpy() for name, x in side.results().items()}
+    expected = {name: numbers(x) for name, x in side.results().items()}
     largest = max((np.abs(x).max() for name, x in expected.items() if name.startswith("gradient")), default=0)
     deviations = []
     for name, x in expected.items():
@@ -94,16 +99,16 @@ def compare(name, args, folder, binary):
     if side.arrays:
         to_file(side.arrays, file)
         side.request["file"] = str(file)
-    with Ours(binary, args.threads) as ours:
+    with Ours(binary, args) as ours:
         available = ours.ask("load", workload=side.request)["available"]
         if side.memory:
-            return [] if args.check else [peak(name, ours)]
+            return [] if args.check or on_gpu(args) else [peak(name, ours)]
         if not available:
             return [] if args.check else [alone(name, *item, args.rounds) for item in side.variants.items()]
         deviation = agreement(name, side, ours, folder, args.keep_going)
         if args.check:
             return []
-        return [record(name, variant, side, ours, deviation, args.rounds, binary, args.threads)
+        return [record(name, variant, side, ours, deviation, binary, args)
                 for variant in side.variants]
 
 
@@ -117,6 +122,10 @@ def agreement(name, side, ours, folder, keep_going):
     if deviation > side.tolerance and not keep_going:
         sys.exit(f"compare.py: that is more than {side.tolerance:.0e}: not timed")
     return deviation
+
+
+def on_gpu(args):
+    return args.device not in ("flex", "ndarray")
 
 
 def peak(name, ours):
@@ -135,19 +144,21 @@ def alone(name, variant, run, rounds):
             "pytorch_max": max(seconds)}
 
 
-def record(name, variant, side, ours, deviation, rounds, binary, threads):
-    with Ours(binary, threads) as other:
+def record(name, variant, side, ours, deviation, binary, args):
+    with Ours(binary, args) as other:
         limits = other.ask("limits")
-    mine, theirs = turns(side, ours, variant, rounds)
+    if on_gpu(args):
+        del limits["read"]  # of the host's memory
+    mine, theirs = turns(side, ours, variant, args.rounds)
     ratios = [b / a for a, b in zip(mine, theirs)]
     found = {"workload": name, "variant": variant, "ours_s": statistics.median(mine),
              "pytorch_s": statistics.median(theirs), "ratio": statistics.median(ratios), "ratio_min": min(ratios),
              "ratio_max": max(ratios), "ours_min": min(mine), "ours_max": max(mine), "pytorch_min": min(theirs),
-             "pytorch_max": max(theirs), "rounds": rounds, "deviation": deviation,
+             "pytorch_max": max(theirs), "rounds": args.rounds, "deviation": deviation,
              "ours_tokens_per_s": side.tokens / statistics.median(mine),
              "pytorch_tokens_per_s": side.tokens / statistics.median(theirs), "limits": limits}
-    if variant in side.work:
-        limit, amount = side.work[variant]
+    limit, amount = side.work.get(variant, (None, 0))
+    if limit in limits:
         found |= {"limit": limit, "share": amount / limits[limit] / found["ours_s"]}
     return found
 
@@ -157,6 +168,8 @@ def main():
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="names, or their beginnings")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each side (default 7, at least 5)")
     parser.add_argument("--threads", type=int, default=2, help="of each side (default 2)")
+    parser.add_argument("--device", default=os.environ.get("BURN_DEVICE", "flex"), metavar="NAME",
+                        help="our backend (default: BURN_DEVICE, or flex); if not a CPU's, PyTorch is on its GPU too")
     parser.add_argument("--out", metavar="FILE", help="records as JSON lines")
     parser.add_argument("--markdown", metavar="FILE", help="a file whose table is replaced, as docs/performance.md")
     parser.add_argument("--torch-allocator", choices=("tuned", "stock"), default="tuned",
@@ -190,9 +203,11 @@ def run(names, args):
     """Prints the table as it grows."""
     binary = args.binary or build(args.cargo[0].split())
     torch.set_num_threads(args.threads)
+    if on_gpu(args):
+        torch.set_default_device("cuda")
     if args.torch_allocator == "tuned":
         keep_large_buffers()
-    about = report.machine(torch.__version__, args.rounds, args.threads, f"{args.torch_allocator} malloc")
+    about = report.machine(args, torch)
     out = open(args.out, "w") if args.out else None
     print(report.table([]), flush=True)
     records = []

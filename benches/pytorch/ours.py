@@ -28,8 +28,8 @@ def build(cargo_flags):
 class Ours:
     """A process that holds one workload."""
 
-    def __init__(self, binary, threads):
-        environment = {"BURN_DEVICE": "flex"} | os.environ | {"RAYON_NUM_THREADS": str(threads)}
+    def __init__(self, binary, args):
+        environment = os.environ | {"BURN_DEVICE": args.device, "RAYON_NUM_THREADS": str(args.threads)}
         self.process = subprocess.Popen([binary, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         text=True, env=environment)
 

@@ -6,15 +6,16 @@ from pathlib import Path
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
-def machine(torch_version, rounds, threads, torch_allocator):
+def machine(args, torch):
     """What a reader must know to judge the figures."""
     info = Path("/proc/cpuinfo").read_text()
     model = re.search(r"model name\s*: (.*)", info)
     simd = "AVX-512" if "avx512f" in info else "AVX2" if "avx2" in info else "no AVX2"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return {"machine": f"{os.cpu_count()} cores, {model[1] if model else 'unknown CPU'}, {simd}, {memory:.0f} GiB",
-            "torch": torch_version, "rounds": rounds, "threads": threads, "torch_allocator": torch_allocator,
-            "load_before": round(os.getloadavg()[0], 1)}
+    gpu = f"{torch.cuda.get_device_name()}; " if torch.get_default_device().type == "cuda" else ""
+    return {"machine": f"{gpu}{os.cpu_count()} cores, {model[1] if model else 'unknown CPU'}, {simd}, {memory:.0f} GiB",
+            "device": args.device, "torch": torch.__version__, "rounds": args.rounds, "threads": args.threads,
+            "torch_allocator": f"{args.torch_allocator} malloc", "load_before": round(os.getloadavg()[0], 1)}
 
 
 def duration(seconds):
@@ -50,8 +51,9 @@ def limits(records):
         return ""
     spans = []
     for kind, unit, text in (("gemm", "GFLOP/s", "matrix products (Burn, f32, 1024³)"), ("read", "GB/s", "reads")):
-        found = [rate[kind] / 1e9 for rate in rates]
-        spans.append(f"{text} {min(found):.0f}–{max(found):.0f} {unit}")
+        found = [rate[kind] / 1e9 for rate in rates if kind in rate]
+        if found:
+            spans.append(f"{text} {min(found):.0f}–{max(found):.0f} {unit}")
     return "; ".join(spans)
 
 

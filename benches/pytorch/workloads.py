@@ -45,6 +45,8 @@ def timed(run):
     def once():
         start = time.perf_counter()
         run()
+        if torch.get_default_device().type == "cuda":
+            torch.cuda.synchronize()
         return time.perf_counter() - start
     return once
 

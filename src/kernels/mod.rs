@@ -6,14 +6,16 @@
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod cpu;
-#[cfg(feature = "wgpu")]
+#[cfg(feature = "_gpu")]
 pub(crate) mod gpu;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod host;
+#[cfg(all(feature = "autodiff", any(feature = "flex", feature = "ndarray", feature = "_gpu")))]
+mod outputs;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod real;
 
-#[cfg(any(feature = "flex", feature = "ndarray", feature = "wgpu"))]
+#[cfg(any(feature = "flex", feature = "ndarray", feature = "_gpu"))]
 use burn::tensor::{DType, Tensor};
 
 /// Which implementation of an op runs.
@@ -37,13 +39,14 @@ impl Implementation {
     }
 }
 
-#[cfg(feature = "wgpu")]
+#[cfg(feature = "_gpu")]
 impl Implementation {
-    /// Whether the fused GPU kernels serve this tensor: they have no gradients.
+    /// Whether the fused GPU kernels serve this tensor.
     pub(crate) fn is_fused_on_gpu<const D: usize>(self, tensor: &Tensor<D>) -> bool {
         use burn::backend::DispatchDevice;
-        let device = tensor.device();
+        let device = tensor.device().inner();
         self == Self::Auto
+            && gpu::reaches_kernels()
             && tensor.dtype() == DType::F32
             && matches!(device.as_dispatch(), DispatchDevice::Cube(_))
     }

@@ -100,7 +100,7 @@ pub fn selective_scan(inputs: SelectiveScanInputs, implementation: Implementatio
     if implementation.is_fused(&inputs.u) {
         return fused(inputs);
     }
-    #[cfg(feature = "wgpu")]
+    #[cfg(feature = "_gpu")]
     if implementation.is_fused_on_gpu(&inputs.u) {
         return fused_on_gpu(inputs);
     }
@@ -199,7 +199,7 @@ fn fused(inputs: SelectiveScanInputs) -> (Tensor<3>, Tensor<3>) {
     (y.reshape([batch, seq, d_inner]), state.reshape([batch, d_inner, d_state]))
 }
 
-#[cfg(feature = "wgpu")]
+#[cfg(feature = "_gpu")]
 fn fused_on_gpu(inputs: SelectiveScanInputs) -> (Tensor<3>, Tensor<3>) {
     use crate::kernels::gpu::selective_scan::GpuScan;
     use burn::backend::Dispatch;

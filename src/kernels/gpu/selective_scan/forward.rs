@@ -1,0 +1,183 @@
+//! From the state before to the outputs.
+
+use burn::backend::ops::FloatTensorOps;
+
+use super::*;
+use crate::kernels::gpu::{empty, threads};
+
+/// One thread for a number of a chunk's state: what the chunk comes to from zeros, and what it leaves of a state before.
+#[cube(launch, address_type = "dynamic")]
+fn chunk_ends<F: Float>(
+    u: &Tensor<F>,
+    delta: &Tensor<F>,
+    a: &Tensor<F>,
+    b: &Tensor<F>,
+    survival: &Tensor<F>,
+    ends: &mut Tensor<F>,
+    through: &mut Tensor<F>,
+    #[comptime] chunk: usize,
+    #[define(F)] _dtype: ElemType,
+) {
+    let (chunks, d_inner, d_state) = (ends.shape(1), ends.shape(2), ends.shape(3));
+    let here = ABSOLUTE_POS;
+    if here >= ends.shape(0) * chunks * d_inner * d_state {
+        terminate!();
+    }
+    let n = here % d_state;
+    let d = (here / d_state) % d_inner;
+    let start = ((here / (d_state * d_inner)) % chunks) * chunk;
+    let row = here / (d_state * d_inner * chunks);
+    let end = end_of(start, u.shape(1), chunk);
+    let rate = a[d * a.stride(0) + n * a.stride(1)];
+    let mut h = F::new(0.0_f32);
+    let mut steps = F::new(0.0_f32);
+    let mut survives = F::new(1.0_f32);
+    for t in start..end {
+        let step = at::<F>(delta, row, t, d);
+        let alive = survival[row * survival.stride(0) + t * survival.stride(1)];
+        h = (step * rate).exp() * alive * h + step * at::<F>(u, row, t, d) * at::<F>(b, row, t, n);
+        steps += step;
+        survives *= alive;
+    }
+    ends[here] = h;
+    through[here] = (steps * rate).exp() * survives;
+}
+
+/// One thread for a number of the state, from chunk to chunk; `states`: before, what chunks come to from zeros, and after, the
+/// states that they begin with.
+#[cube(launch, address_type = "dynamic")]
+fn carry<F: Float>(
+    state: &Tensor<F>,
+    through: &Tensor<F>,
+    states: &mut Tensor<F>,
+    #[define(F)] _dtype: ElemType,
+) {
+    let (chunks, d_inner, d_state) = (states.shape(1), states.shape(2), states.shape(3));
+    let wide = d_inner * d_state;
+    let here = ABSOLUTE_POS;
+    if here >= states.shape(0) * wide {
+        terminate!();
+    }
+    let row = here / wide;
+    let mut h = at::<F>(state, row, (here / d_state) % d_inner, here % d_state);
+    for chunk in 0..chunks {
+        let place = (row * chunks + chunk) * wide + here % wide;
+        let end = states[place];
+        states[place] = h;
+        h = through[place] * h + end;
+    }
+}
+
+/// One thread for a channel of a chunk, its states in registers.
+#[cube(launch, address_type = "dynamic")]
+fn read_chunks<F: Float>(
+    u: &Tensor<F>,
+    delta: &Tensor<F>,
+    a: &Tensor<F>,
+    b: &Tensor<F>,
+    c: &Tensor<F>,
+    survival: &Tensor<F>,
+    before: &Tensor<F>,
+    y: &mut Tensor<F>,
+    after: &mut Tensor<F>,
+    #[comptime] chunk: usize,
+    #[comptime] d_state: usize,
+    #[define(F)] _dtype: ElemType,
+) {
+    let (seq, chunks, d_inner) = (u.shape(1), before.shape(1), before.shape(2));
+    let here = ABSOLUTE_POS;
+    if here >= before.shape(0) * chunks * d_inner {
+        terminate!();
+    }
+    let d = here % d_inner;
+    let index = (here / d_inner) % chunks;
+    let row = here / (d_inner * chunks);
+    let start = index * chunk;
+    let end = end_of(start, seq, chunk);
+    let mut h = Array::<F>::new(d_state);
+    let mut rates = Array::<F>::new(d_state);
+    for n in 0..d_state {
+        h[n] = before
+            [row * before.stride(0) + index * before.stride(1) + d * before.stride(2) + n * before.stride(3)];
+        rates[n] = a[d * a.stride(0) + n * a.stride(1)];
+    }
+    for t in start..end {
+        let step = at::<F>(delta, row, t, d);
+        let write = step * at::<F>(u, row, t, d);
+        let alive = survival[row * survival.stride(0) + t * survival.stride(1)];
+        let mut read = F::new(0.0_f32);
+        for n in 0..d_state {
+            let value = (step * rates[n]).exp() * alive * h[n] + write * at::<F>(b, row, t, n);
+            h[n] = value;
+            read += value * at::<F>(c, row, t, n);
+        }
+        y[(row * seq + t) * d_inner + d] = read;
+    }
+    if end == seq {
+        for n in 0..d_state {
+            after[(row * d_inner + d) * d_state + n] = h[n];
+        }
+    }
+}
+
+/// The outputs, the state after, and the states that chunks begin with.
+pub(super) fn forward(inputs: &Inputs, state: CubeTensor) -> (CubeTensor, CubeTensor, CubeTensor) {
+    let Inputs { u, delta, a, b, c, survival } = inputs;
+    let between = inputs.between();
+    let [batch, chunks, d_inner, d_state] = [between[0], between[1], between[2], between[3]];
+    let (address, elem, client) = (inputs.address_type(), f32::elem_type_native(), &u.client);
+    let (y, after) = (empty(u, u.meta.shape().clone()), empty(u, state.meta.shape().clone()));
+    let before = if chunks == 1 {
+        CubeBackend::float_reshape(state, between)
+    } else {
+        let (states, through) = (empty(u, between.clone()), empty(u, between.clone()));
+        let (count, dim) = threads(u, between.num_elements());
+        chunk_ends::launch(
+            client,
+            count,
+            dim,
+            address,
+            u.clone().into_tensor_arg(),
+            delta.clone().into_tensor_arg(),
+            a.clone().into_tensor_arg(),
+            b.clone().into_tensor_arg(),
+            survival.clone().into_tensor_arg(),
+            states.clone().into_tensor_arg(),
+            through.clone().into_tensor_arg(),
+            CHUNK,
+            elem,
+        );
+        let (count, dim) = threads(u, batch * d_inner * d_state);
+        carry::launch(
+            client,
+            count,
+            dim,
+            address,
+            state.into_tensor_arg(),
+            through.into_tensor_arg(),
+            states.clone().into_tensor_arg(),
+            elem,
+        );
+        states
+    };
+    let (count, dim) = threads(u, batch * chunks * d_inner);
+    read_chunks::launch(
+        client,
+        count,
+        dim,
+        address,
+        u.clone().into_tensor_arg(),
+        delta.clone().into_tensor_arg(),
+        a.clone().into_tensor_arg(),
+        b.clone().into_tensor_arg(),
+        c.clone().into_tensor_arg(),
+        survival.clone().into_tensor_arg(),
+        before.clone().into_tensor_arg(),
+        y.clone().into_tensor_arg(),
+        after.clone().into_tensor_arg(),
+        CHUNK,
+        d_state,
+        elem,
+    );
+    (y, after, before)
+}
