@@ -229,7 +229,9 @@ pub(super) fn backward(
     let between = inputs.between();
     let [batch, chunks, d_inner, d_state] = [between[0], between[1], between[2], between[3]];
     let (seq, blocks) = (u.meta.shape()[1], d_inner.div_ceil(BLOCK));
-    let (address, elem, client) = (inputs.address_type(), f32::elem_type_native(), &u.client);
+    let parts = Shape::new([batch, blocks, seq, d_state]);
+    let (address, elem, client) =
+        (inputs.address_type(parts.num_elements()), f32::elem_type_native(), &u.client);
 
     let (grads, through) = (empty(u, between.clone()), empty(u, between.clone()));
     let (count, dim) = threads(u, between.num_elements());
@@ -285,7 +287,6 @@ pub(super) fn backward(
         CHUNK,
         elem,
     );
-    let parts = Shape::new([batch, blocks, seq, d_state]);
     let (grad_b, grad_c) = (empty(u, parts.clone()), empty(u, parts));
     let (count, dim) = threads(u, batch * chunks * blocks * d_state);
     shared_grads::launch(

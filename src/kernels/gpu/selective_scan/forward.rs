@@ -125,7 +125,7 @@ pub(super) fn forward(inputs: &Inputs, state: CubeTensor) -> (CubeTensor, CubeTe
     let Inputs { u, delta, a, b, c, survival } = inputs;
     let between = inputs.between();
     let [batch, chunks, d_inner, d_state] = [between[0], between[1], between[2], between[3]];
-    let (address, elem, client) = (inputs.address_type(), f32::elem_type_native(), &u.client);
+    let (address, elem, client) = (inputs.address_type(0), f32::elem_type_native(), &u.client);
     let (y, after) = (empty(u, u.meta.shape().clone()), empty(u, state.meta.shape().clone()));
     let before = if chunks == 1 {
         CubeBackend::float_reshape(state, between)

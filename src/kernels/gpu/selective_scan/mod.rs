@@ -19,6 +19,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Cube, backend_extension};
 use burn::tensor::Shape;
 use burn_wgpu::{CubeBackend, CubeTensor};
+use cubecl::ir::AddressType;
 use cubecl::prelude::*;
 
 use super::same;
@@ -155,11 +156,10 @@ impl Inputs {
         between(self.u.meta.shape(), self.a.meta.shape())
     }
 
-    /// Integers wide enough to index everything here.
-    fn address_type(&self) -> cubecl::ir::AddressType {
-        // The largest arrays there are: the states between chunks, and what comes in.
-        let states = cubecl::ir::AddressType::from_len(self.between().num_elements());
-        self.u.required_address_type().max(self.b.required_address_type()).max(states)
+    /// Integers wide enough to index what comes in, the states between chunks, and arrays of `others` numbers.
+    fn address_type(&self, others: usize) -> AddressType {
+        let made = AddressType::from_len(self.between().num_elements().max(others));
+        self.u.required_address_type().max(self.b.required_address_type()).max(made)
     }
 }
 
