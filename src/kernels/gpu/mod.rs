@@ -7,6 +7,7 @@ use std::any::{Any, TypeId};
 use burn::backend::Cube;
 use burn::tensor::Shape;
 use burn_wgpu::{CubeBackend, CubeDim, CubeTensor};
+use cubecl::prelude::TensorArg;
 use cubecl::{CubeCount, calculate_cube_count_elemwise};
 
 /// Whether tensors come to kernels: not where another crate has operations fused and this one does not know (feature `fusion`).
@@ -23,6 +24,11 @@ fn same<T: Any, U: Any>(tensor: T) -> U {
 fn empty(like: &CubeTensor, shape: Shape) -> CubeTensor {
     let handle = like.client.empty(shape.num_elements() * like.dtype.size());
     CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, like.dtype)
+}
+
+/// A tensor as a kernel takes it.
+fn arg(tensor: &CubeTensor) -> TensorArg {
+    tensor.clone().into_tensor_arg()
 }
 
 /// As many threads as this, or a few more.

@@ -5,7 +5,7 @@
 use burn::backend::ops::FloatTensorOps;
 
 use super::*;
-use crate::kernels::gpu::{empty, threads};
+use crate::kernels::gpu::{arg, empty, threads};
 
 /// Channels whose gradients for B and C one thread adds up.
 const BLOCK: usize = 16;
@@ -36,19 +36,16 @@ fn chunk_starts<F: Float>(
     let end = end_of(start, delta.shape(1), chunk);
     let rate = a[d * a.stride(0) + n * a.stride(1)];
     let mut grad = F::new(0.0_f32);
-    let mut steps = F::new(0.0_f32);
-    let mut survives = F::new(1.0_f32);
+    let mut kept = F::new(1.0_f32);
     for back in start..end {
         let t = end - 1 - (back - start);
-        let step = at::<F>(delta, row, t, d);
-        let alive = survival[row * survival.stride(0) + t * survival.stride(1)];
+        let decay = decay::<F>(delta, survival, rate, row, t, d);
         grad += at::<F>(grad_y, row, t, d) * at::<F>(c, row, t, n);
-        grad *= (step * rate).exp() * alive;
-        steps += step;
-        survives *= alive;
+        grad *= decay;
+        kept *= decay;
     }
     starts[here] = grad;
-    through[here] = (steps * rate).exp() * survives;
+    through[here] = kept;
 }
 
 /// One thread for a number of the state, from the last chunk to the first; `grads`: before, as [`chunk_starts`] leaves them,
@@ -116,13 +113,10 @@ fn channel_grads<F: Float>(
     }
     for n in 0..d_state {
         let rate = a[d * a.stride(0) + n * a.stride(1)];
-        let mut h = before
-            [row * before.stride(0) + index * before.stride(1) + d * before.stride(2) + n * before.stride(3)];
+        let mut h = state_before::<F>(before, row, index, d, n);
         for t in start..end {
-            let step = at::<F>(delta, row, t, d);
-            let alive = survival[row * survival.stride(0) + t * survival.stride(1)];
             states[t - start] = h;
-            h = (step * rate).exp() * alive * h + step * at::<F>(u, row, t, d) * at::<F>(b, row, t, n);
+            h = decay::<F>(delta, survival, rate, row, t, d) * h + write::<F>(u, delta, b, row, t, d, n);
         }
         let mut grad = grads[here * d_state + n];
         let mut of_rate = F::new(0.0_f32);
@@ -130,10 +124,9 @@ fn channel_grads<F: Float>(
             let i = end - 1 - back;
             let t = start + i;
             let step = at::<F>(delta, row, t, d);
-            let alive = survival[row * survival.stride(0) + t * survival.stride(1)];
             let write = at::<F>(b, row, t, n);
             grad += at::<F>(grad_y, row, t, d) * at::<F>(c, row, t, n);
-            let kept = grad * (step * rate).exp() * alive;
+            let kept = grad * decay::<F>(delta, survival, rate, row, t, d);
             of_u[i] += grad * step * write;
             of_delta[i] += grad * at::<F>(u, row, t, d) * write + kept * states[i] * rate;
             of_rate += kept * states[i] * step;
@@ -190,25 +183,20 @@ fn shared_grads<F: Float>(
     }
     for d in first..last {
         let rate = a[d * a.stride(0) + n * a.stride(1)];
-        let mut h = before
-            [row * before.stride(0) + index * before.stride(1) + d * before.stride(2) + n * before.stride(3)];
+        let mut h = state_before::<F>(before, row, index, d, n);
         for t in start..end {
-            let step = at::<F>(delta, row, t, d);
-            let alive = survival[row * survival.stride(0) + t * survival.stride(1)];
-            h = (step * rate).exp() * alive * h + step * at::<F>(u, row, t, d) * at::<F>(b, row, t, n);
+            h = decay::<F>(delta, survival, rate, row, t, d) * h + write::<F>(u, delta, b, row, t, d, n);
             states[t - start] = h;
         }
         let mut grad = grads[((row * chunks + index) * d_inner + d) * d_state + n];
         for back in start..end {
             let i = end - 1 - back;
             let t = start + i;
-            let step = at::<F>(delta, row, t, d);
-            let alive = survival[row * survival.stride(0) + t * survival.stride(1)];
             let out = at::<F>(grad_y, row, t, d);
             grad += out * at::<F>(c, row, t, n);
             of_c[i] += out * states[i];
-            of_b[i] += grad * step * at::<F>(u, row, t, d);
-            grad *= (step * rate).exp() * alive;
+            of_b[i] += grad * at::<F>(delta, row, t, d) * at::<F>(u, row, t, d);
+            grad *= decay::<F>(delta, survival, rate, row, t, d);
         }
     }
     for t in start..end {
@@ -240,13 +228,13 @@ pub(super) fn backward(
         count,
         dim,
         address,
-        delta.clone().into_tensor_arg(),
-        a.clone().into_tensor_arg(),
-        c.clone().into_tensor_arg(),
-        survival.clone().into_tensor_arg(),
-        grad_y.clone().into_tensor_arg(),
-        grads.clone().into_tensor_arg(),
-        through.clone().into_tensor_arg(),
+        arg(delta),
+        arg(a),
+        arg(c),
+        arg(survival),
+        arg(grad_y),
+        arg(&grads),
+        arg(&through),
         CHUNK,
         elem,
     );
@@ -257,10 +245,10 @@ pub(super) fn backward(
         count,
         dim,
         address,
-        grad_after.clone().into_tensor_arg(),
-        through.clone().into_tensor_arg(),
-        grads.clone().into_tensor_arg(),
-        grad_before.clone().into_tensor_arg(),
+        arg(grad_after),
+        arg(&through),
+        arg(&grads),
+        arg(&grad_before),
         elem,
     );
     let (grad_u, grad_delta) = (empty(u, u.meta.shape().clone()), empty(u, u.meta.shape().clone()));
@@ -272,18 +260,18 @@ pub(super) fn backward(
         count,
         dim,
         address,
-        u.clone().into_tensor_arg(),
-        delta.clone().into_tensor_arg(),
-        a.clone().into_tensor_arg(),
-        b.clone().into_tensor_arg(),
-        c.clone().into_tensor_arg(),
-        survival.clone().into_tensor_arg(),
-        before.clone().into_tensor_arg(),
-        grad_y.clone().into_tensor_arg(),
-        grads.clone().into_tensor_arg(),
-        grad_u.clone().into_tensor_arg(),
-        grad_delta.clone().into_tensor_arg(),
-        grad_a.clone().into_tensor_arg(),
+        arg(u),
+        arg(delta),
+        arg(a),
+        arg(b),
+        arg(c),
+        arg(survival),
+        arg(before),
+        arg(grad_y),
+        arg(&grads),
+        arg(&grad_u),
+        arg(&grad_delta),
+        arg(&grad_a),
         CHUNK,
         elem,
     );
@@ -294,27 +282,27 @@ pub(super) fn backward(
         count,
         dim,
         address,
-        u.clone().into_tensor_arg(),
-        delta.clone().into_tensor_arg(),
-        a.clone().into_tensor_arg(),
-        b.clone().into_tensor_arg(),
-        c.clone().into_tensor_arg(),
-        survival.clone().into_tensor_arg(),
-        before.clone().into_tensor_arg(),
-        grad_y.clone().into_tensor_arg(),
+        arg(u),
+        arg(delta),
+        arg(a),
+        arg(b),
+        arg(c),
+        arg(survival),
+        arg(before),
+        arg(grad_y),
         grads.into_tensor_arg(),
-        grad_b.clone().into_tensor_arg(),
-        grad_c.clone().into_tensor_arg(),
+        arg(&grad_b),
+        arg(&grad_c),
         CHUNK,
         BLOCK,
         elem,
     );
-    let sum = |parts: CubeTensor, shape: [usize; 3], dim, to: &CubeTensor| {
+    let sum = |parts: CubeTensor, shape: [usize; 3], to: &CubeTensor| {
         let parts = CubeBackend::float_reshape(parts, Shape::new(shape));
-        CubeBackend::float_reshape(CubeBackend::float_sum_dim(parts, dim), to.meta.shape().clone())
+        CubeBackend::float_reshape(CubeBackend::float_sum_dim(parts, 1), to.meta.shape().clone())
     };
-    let grad_a = sum(grad_a, [1, batch * chunks, d_inner * d_state], 1, a);
-    let grad_b = sum(grad_b, [batch, blocks, seq * d_state], 1, b);
-    let grad_c = sum(grad_c, [batch, blocks, seq * d_state], 1, c);
+    let grad_a = sum(grad_a, [1, batch * chunks, d_inner * d_state], a);
+    let grad_b = sum(grad_b, [batch, blocks, seq * d_state], b);
+    let grad_c = sum(grad_c, [batch, blocks, seq * d_state], c);
     (grad_u, grad_delta, grad_a, grad_b, grad_c, grad_before)
 }

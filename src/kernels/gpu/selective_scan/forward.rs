@@ -3,7 +3,7 @@
 use burn::backend::ops::FloatTensorOps;
 
 use super::*;
-use crate::kernels::gpu::{empty, threads};
+use crate::kernels::gpu::{arg, empty, threads};
 
 /// One thread for a number of a chunk's state: what the chunk comes to from zeros, and what it leaves of a state before.
 #[cube(launch, address_type = "dynamic")]
@@ -30,17 +30,14 @@ fn chunk_ends<F: Float>(
     let end = end_of(start, u.shape(1), chunk);
     let rate = a[d * a.stride(0) + n * a.stride(1)];
     let mut h = F::new(0.0_f32);
-    let mut steps = F::new(0.0_f32);
-    let mut survives = F::new(1.0_f32);
+    let mut kept = F::new(1.0_f32);
     for t in start..end {
-        let step = at::<F>(delta, row, t, d);
-        let alive = survival[row * survival.stride(0) + t * survival.stride(1)];
-        h = (step * rate).exp() * alive * h + step * at::<F>(u, row, t, d) * at::<F>(b, row, t, n);
-        steps += step;
-        survives *= alive;
+        let decay = decay::<F>(delta, survival, rate, row, t, d);
+        h = decay * h + write::<F>(u, delta, b, row, t, d, n);
+        kept *= decay;
     }
     ends[here] = h;
-    through[here] = (steps * rate).exp() * survives;
+    through[here] = kept;
 }
 
 /// One thread for a number of the state, from chunk to chunk; `states`: before, what chunks come to from zeros, and after, the
@@ -97,17 +94,16 @@ fn read_chunks<F: Float>(
     let mut h = Array::<F>::new(d_state);
     let mut rates = Array::<F>::new(d_state);
     for n in 0..d_state {
-        h[n] = before
-            [row * before.stride(0) + index * before.stride(1) + d * before.stride(2) + n * before.stride(3)];
+        h[n] = state_before::<F>(before, row, index, d, n);
         rates[n] = a[d * a.stride(0) + n * a.stride(1)];
     }
     for t in start..end {
         let step = at::<F>(delta, row, t, d);
         let write = step * at::<F>(u, row, t, d);
-        let alive = survival[row * survival.stride(0) + t * survival.stride(1)];
+        let survives = survival[row * survival.stride(0) + t * survival.stride(1)];
         let mut read = F::new(0.0_f32);
         for n in 0..d_state {
-            let value = (step * rates[n]).exp() * alive * h[n] + write * at::<F>(b, row, t, n);
+            let value = (step * rates[n]).exp() * survives * h[n] + write * at::<F>(b, row, t, n);
             h[n] = value;
             read += value * at::<F>(c, row, t, n);
         }
@@ -137,13 +133,13 @@ pub(super) fn forward(inputs: &Inputs, state: CubeTensor) -> (CubeTensor, CubeTe
             count,
             dim,
             address,
-            u.clone().into_tensor_arg(),
-            delta.clone().into_tensor_arg(),
-            a.clone().into_tensor_arg(),
-            b.clone().into_tensor_arg(),
-            survival.clone().into_tensor_arg(),
-            states.clone().into_tensor_arg(),
-            through.clone().into_tensor_arg(),
+            arg(u),
+            arg(delta),
+            arg(a),
+            arg(b),
+            arg(survival),
+            arg(&states),
+            arg(&through),
             CHUNK,
             elem,
         );
@@ -155,7 +151,7 @@ pub(super) fn forward(inputs: &Inputs, state: CubeTensor) -> (CubeTensor, CubeTe
             address,
             state.into_tensor_arg(),
             through.into_tensor_arg(),
-            states.clone().into_tensor_arg(),
+            arg(&states),
             elem,
         );
         states
@@ -166,15 +162,15 @@ pub(super) fn forward(inputs: &Inputs, state: CubeTensor) -> (CubeTensor, CubeTe
         count,
         dim,
         address,
-        u.clone().into_tensor_arg(),
-        delta.clone().into_tensor_arg(),
-        a.clone().into_tensor_arg(),
-        b.clone().into_tensor_arg(),
-        c.clone().into_tensor_arg(),
-        survival.clone().into_tensor_arg(),
-        before.clone().into_tensor_arg(),
-        y.clone().into_tensor_arg(),
-        after.clone().into_tensor_arg(),
+        arg(u),
+        arg(delta),
+        arg(a),
+        arg(b),
+        arg(c),
+        arg(survival),
+        arg(&before),
+        arg(&y),
+        arg(&after),
         CHUNK,
         d_state,
         elem,

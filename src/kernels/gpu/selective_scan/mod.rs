@@ -33,12 +33,38 @@ fn at<F: Float>(x: &Tensor<F>, row: usize, t: usize, channel: usize) -> F {
     x[row * x.stride(0) + t * x.stride(1) + channel * x.stride(2)]
 }
 
-/// Where the chunk ends that begins at `start`.
+/// `exp(Δ_t A) s_t` of a channel and a number of its state, whose entry of A is `rate`.
 #[cube]
-fn end_of(start: usize, seq: usize, #[comptime] chunk: usize) -> usize {
-    let mut end = start + chunk;
-    if end > seq {
-        end = seq;
+fn decay<F: Float>(delta: &Tensor<F>, survival: &Tensor<F>, rate: F, row: usize, t: usize, d: usize) -> F {
+    (at::<F>(delta, row, t, d) * rate).exp() * survival[row * survival.stride(0) + t * survival.stride(1)]
+}
+
+/// `Δ_t u_t B_t` of a channel and a number of its state.
+#[cube]
+fn write<F: Float>(
+    u: &Tensor<F>,
+    delta: &Tensor<F>,
+    b: &Tensor<F>,
+    row: usize,
+    t: usize,
+    d: usize,
+    n: usize,
+) -> F {
+    at::<F>(delta, row, t, d) * at::<F>(u, row, t, d) * at::<F>(b, row, t, n)
+}
+
+/// An entry of the states between chunks, however they lie in memory.
+#[cube]
+fn state_before<F: Float>(before: &Tensor<F>, row: usize, chunk: usize, d: usize, n: usize) -> F {
+    before[row * before.stride(0) + chunk * before.stride(1) + d * before.stride(2) + n * before.stride(3)]
+}
+
+/// Where a block ends that begins at `start`, of `len` in all.
+#[cube]
+fn end_of(start: usize, len: usize, #[comptime] block: usize) -> usize {
+    let mut end = start + block;
+    if end > len {
+        end = len;
     }
     end
 }
