@@ -14,6 +14,8 @@ pub(crate) mod host;
 mod outputs;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod real;
+#[cfg(any(feature = "flex", feature = "ndarray", feature = "_gpu"))]
+mod tensors;
 
 #[cfg(any(feature = "flex", feature = "ndarray", feature = "_gpu"))]
 use burn::tensor::{DType, Tensor};

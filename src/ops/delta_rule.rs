@@ -101,6 +101,10 @@ pub fn delta_rule(inputs: DeltaRuleInputs, implementation: Implementation) -> (T
     if implementation.is_fused(&inputs.q) {
         return fused(inputs);
     }
+    #[cfg(feature = "_gpu")]
+    if implementation.is_fused_on_gpu(&inputs.q) {
+        return fused_on_gpu(inputs.with_a_key_head_each());
+    }
     let _ = implementation;
     portable(inputs.with_a_key_head_each())
 }
@@ -121,6 +125,20 @@ fn fused(inputs: DeltaRuleInputs) -> (Tensor<4>, Tensor<4>) {
         state.into(),
     ];
     outputs(host::run(DeltaRule(chunks(chunk_size, segments)), arrays), values, key_dim)
+}
+
+#[cfg(feature = "_gpu")]
+fn fused_on_gpu(inputs: DeltaRuleInputs) -> (Tensor<4>, Tensor<4>) {
+    use super::vector_decay::without_documents;
+    use crate::kernels::gpu::{delta_rule::DeltaRule, recurrence};
+    let DeltaRuleInputs { q, k, v, beta, log_decay, state, segments, chunk_size: _ } = inputs;
+    let log_decay = log_decay.unwrap_or_else(|| beta.zeros_like()).unsqueeze_dim::<4>(3).expand(k.dims());
+    let log_decay = without_documents(log_decay, segments.as_ref());
+    let arrays = [q, k, v, log_decay].map(|x| x.swap_dims(1, 2).into_dispatch());
+    let beta = beta.swap_dims(1, 2).unsqueeze_dim::<4>(3);
+    let arrays = arrays.into_iter().chain([state, beta].map(Tensor::into_dispatch)).collect();
+    let [o, state] = recurrence::run(DeltaRule, arrays);
+    (Tensor::from_dispatch(o).swap_dims(1, 2), Tensor::from_dispatch(state))
 }
 
 fn portable(inputs: DeltaRuleInputs) -> (Tensor<4>, Tensor<4>) {

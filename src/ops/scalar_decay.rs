@@ -109,8 +109,16 @@ pub fn scalar_decay(inputs: ScalarDecayInputs, implementation: Implementation) -
     if implementation.is_fused(&inputs.q) {
         return fused(inputs);
     }
+    #[cfg(feature = "_gpu")]
+    let on_gpu = implementation.is_fused_on_gpu(&inputs.q);
+    #[cfg(not(feature = "_gpu"))]
     let _ = implementation;
     let (inputs, skipped) = inputs.plain();
+    #[cfg(feature = "_gpu")]
+    if on_gpu {
+        let (o, state) = super::vector_decay::alike_on_gpu(inputs);
+        return (add(o, skipped), state);
+    }
     let (o, state) = portable(inputs);
     (add(o, skipped), state)
 }

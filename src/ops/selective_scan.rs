@@ -201,24 +201,17 @@ fn fused(inputs: SelectiveScanInputs) -> (Tensor<3>, Tensor<3>) {
 
 #[cfg(feature = "_gpu")]
 fn fused_on_gpu(inputs: SelectiveScanInputs) -> (Tensor<3>, Tensor<3>) {
-    use crate::kernels::gpu::selective_scan::GpuScan;
-    use burn::backend::Dispatch;
+    use crate::kernels::gpu::{recurrence, selective_scan::SelectiveScan};
     let around = Around::of(&inputs);
     let [batch, seq, ..] = inputs.dims();
     let survival = match inputs.survival() {
         Some(survival) => survival.reshape([batch, seq]),
         None => Tensor::<2>::ones([batch, seq], &inputs.u.device()),
     };
-    let delta = inputs.masked_delta();
+    let delta = inputs.masked_delta().into_dispatch();
     let SelectiveScanInputs { u, a, b, c, state, .. } = inputs;
-    let (y, state) = <Dispatch as GpuScan>::selective_scan_on_gpu(
-        u.into_dispatch(),
-        delta.into_dispatch(),
-        a.into_dispatch(),
-        b.into_dispatch(),
-        c.into_dispatch(),
-        state.into_dispatch(),
-        survival.into_dispatch(),
-    );
+    let [u, b, c, state] = [u, b, c, state].map(Tensor::into_dispatch);
+    let inputs = vec![u, delta, a.into_dispatch(), b, c, state, survival.into_dispatch()];
+    let [y, state] = recurrence::run(SelectiveScan, inputs);
     (around.apply(Tensor::from_dispatch(y)), Tensor::from_dispatch(state))
 }

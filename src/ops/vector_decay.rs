@@ -3,6 +3,8 @@
 use burn::tensor::{Bool, Tensor, TensorData, assert_shape};
 
 use super::Segments;
+#[cfg(feature = "_gpu")]
+use super::scalar_decay::ScalarDecayInputs;
 use crate::kernels::Implementation;
 
 /// What a [`vector_decay`] runs on.
@@ -53,14 +55,16 @@ impl VectorDecayInputs {
         }
         self
     }
+}
 
-    /// Log-decays as if there were one document: where another begins, a token forgets everything.
-    fn without_documents(mut self) -> Self {
-        if let Some(segments) = self.segments.as_ref().filter(|segments| segments.has_resets()) {
-            let begins = per_key(segments.survival(&self.k.device()).equal_elem(0.0), &self.k);
-            self.log_decay = self.log_decay.mask_fill(begins, FORGETS);
+/// Log-decays `[batch, heads, seq, key_dim]` as if there were one document: where another begins, a token forgets everything.
+pub(super) fn without_documents(log_decay: Tensor<4>, segments: Option<&Segments>) -> Tensor<4> {
+    match segments.filter(|segments| segments.has_resets()) {
+        Some(segments) => {
+            let begins = per_key(segments.survival(&log_decay.device()).equal_elem(0.0), &log_decay);
+            log_decay.mask_fill(begins, FORGETS)
         }
-        self
+        None => log_decay,
     }
 }
 
@@ -95,10 +99,15 @@ const FORGETS: f64 = -1000.0;
 /// arXiv 2312.06635, sections 4.1 to 4.3.
 pub fn vector_decay(inputs: VectorDecayInputs, implementation: Implementation) -> (Tensor<4>, Tensor<4>) {
     inputs.check();
-    let inputs = inputs.without_padding().without_documents();
+    let mut inputs = inputs.without_padding();
+    inputs.log_decay = without_documents(inputs.log_decay, inputs.segments.as_ref());
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if implementation.is_fused(&inputs.q) {
         return fused(inputs);
+    }
+    #[cfg(feature = "_gpu")]
+    if implementation.is_fused_on_gpu(&inputs.q) {
+        return fused_on_gpu(inputs);
     }
     let _ = implementation;
     portable(inputs)
@@ -115,6 +124,29 @@ fn fused(inputs: VectorDecayInputs) -> (Tensor<4>, Tensor<4>) {
         vec![tokens_first(q), tokens_first(k), tokens_first(v), tokens_first(log_decay), state.into()];
     let [o, state] = host::run(cpu::vector_decay::VectorDecay { chunk_size }, arrays);
     (o.reshape([batch, seq, heads, value_dim]).swap_dims(1, 2), state.reshape(state_dims))
+}
+
+/// Of inputs without padding and documents. Layout `[batch, seq, heads, dim]`, as of [`fused`].
+#[cfg(feature = "_gpu")]
+fn fused_on_gpu(inputs: VectorDecayInputs) -> (Tensor<4>, Tensor<4>) {
+    use crate::kernels::gpu::{recurrence, vector_decay::VectorDecay};
+    let VectorDecayInputs { q, k, v, log_decay, state, segments: _, chunk_size: _ } = inputs;
+    let [q, k, v, log_decay] = [q, k, v, log_decay].map(|x| x.swap_dims(1, 2).into_dispatch());
+    let [o, state] = recurrence::run(VectorDecay, vec![q, k, v, log_decay, state.into_dispatch()]);
+    (Tensor::from_dispatch(o).swap_dims(1, 2), Tensor::from_dispatch(state))
+}
+
+/// With the same decay for all key elements, of inputs without padding.
+#[cfg(feature = "_gpu")]
+pub(super) fn alike_on_gpu(
+    ScalarDecayInputs { q, k, v, log_decay, state, segments, chunk_size, .. }: ScalarDecayInputs,
+) -> (Tensor<4>, Tensor<4>) {
+    let log_decay = match log_decay {
+        Some(log_decay) => log_decay.unsqueeze_dim::<4>(3),
+        None => Tensor::zeros([1, 1, 1, 1], (&k.device(), k.dtype())),
+    };
+    let log_decay = without_documents(log_decay.expand(k.dims()), segments.as_ref());
+    fused_on_gpu(VectorDecayInputs { q, k, v, log_decay, state, segments, chunk_size })
 }
 
 /// Tokens of a block of the portable form.

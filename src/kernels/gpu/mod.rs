@@ -1,12 +1,23 @@
 //! Fused GPU code under the ops, for every CubeCL runtime.
+//!
+//! A [`Recurrence`](recurrence::Recurrence) maps tensors to tensors and has a hand-written backward; [`recurrence::run`] makes it a
+//! differentiable operation. All of them go over a sequence in [`chunks`].
 
+#[cfg(feature = "autodiff")]
+mod autodiff;
+mod chunks;
+pub(crate) mod delta_rule;
+mod heads;
+pub(crate) mod recurrence;
 pub(crate) mod selective_scan;
+pub(crate) mod vector_decay;
 
 use std::any::{Any, TypeId};
 
 use burn::backend::Cube;
 use burn::tensor::Shape;
 use burn_wgpu::{CubeBackend, CubeDim, CubeTensor};
+use cubecl::ir::AddressType;
 use cubecl::prelude::TensorArg;
 use cubecl::{CubeCount, calculate_cube_count_elemwise};
 
@@ -35,4 +46,10 @@ fn arg(tensor: &CubeTensor) -> TensorArg {
 fn threads(like: &CubeTensor, count: usize) -> (CubeCount, CubeDim) {
     let dim = CubeDim::new(&like.client, count);
     (calculate_cube_count_elemwise(&like.client, count, dim), dim)
+}
+
+/// Integers wide enough to index `tensors`, and arrays of `others` numbers.
+fn address_type(tensors: &[&CubeTensor], others: usize) -> AddressType {
+    let others = AddressType::from_len(others);
+    tensors.iter().map(|tensor| tensor.required_address_type()).fold(others, AddressType::max)
 }

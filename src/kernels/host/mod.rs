@@ -13,13 +13,11 @@ mod ndarray;
 use std::sync::Arc;
 
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{
-    Backend, BackendTensor, Dispatch, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind,
-    ExtensionType, TensorMetadata, backend_extension,
-};
+use burn::backend::{Backend, Dispatch, DispatchTensor, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Tensor, TensorData};
 
 use super::real::Real;
+use super::tensors::Tensors;
 
 /// An array seen by a kernel.
 #[derive(Clone, Copy, Debug)]
@@ -107,43 +105,6 @@ pub(crate) struct HostInput(DispatchTensor);
 impl<const D: usize> From<Tensor<D>> for HostInput {
     fn from(tensor: Tensor<D>) -> Self {
         Self(tensor.into_dispatch())
-    }
-}
-
-/// The inputs or the outputs of an operation, however many.
-pub(crate) struct Tensors<B: Backend>(Vec<FloatTensor<B>>);
-
-impl<B: Backend> ExtensionType<B> for Tensors<B> {
-    type Target = Tensors<Dispatch>;
-
-    fn map_to_dispatch<M>(self, map_kind: M, autodiff: DispatchAutodiffContext) -> Tensors<Dispatch>
-    where
-        M: Fn(BackendTensor<B>) -> DispatchTensorKind,
-    {
-        let wrap = |tensor| DispatchTensor { kind: map_kind(BackendTensor::Float(tensor)), autodiff };
-        Tensors(self.0.into_iter().map(wrap).collect())
-    }
-
-    fn map_from_dispatch<M>(target: Tensors<Dispatch>, unwrap_kind: M) -> Self
-    where
-        M: Fn(DispatchTensor) -> BackendTensor<B>,
-    {
-        Self(target.0.into_iter().map(|tensor| unwrap_kind(tensor).float()).collect())
-    }
-
-    fn routing_tensor(target: &Tensors<Dispatch>) -> Option<&DispatchTensor> {
-        target.0.first()
-    }
-
-    fn routing_float_tensor(target: &Tensors<Dispatch>) -> Option<&DispatchTensor> {
-        target.0.first()
-    }
-
-    fn autodiff_context(target: &Tensors<Dispatch>) -> DispatchAutodiffContext {
-        target
-            .0
-            .iter()
-            .fold(DispatchAutodiffContext::Disabled, |context, tensor| context.merge(tensor.autodiff))
     }
 }
 

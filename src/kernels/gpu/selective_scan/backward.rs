@@ -2,9 +2,8 @@
 //!
 //! With `g_t` the gradient for `h_t`: `g_t = C_t dy_t + exp(Δ_{t+1} A) s_{t+1} ⊙ g_{t+1}`.
 
-use burn::backend::ops::FloatTensorOps;
-
 use super::*;
+use crate::kernels::gpu::chunks::{carried_back, end_of, sum_parts};
 use crate::kernels::gpu::{arg, empty, threads};
 
 /// Channels whose gradients for B and C one thread adds up.
@@ -24,7 +23,7 @@ fn chunk_starts<F: Float>(
     #[comptime] chunk: usize,
     #[define(F)] _dtype: ElemType,
 ) {
-    let (chunks, d_inner, d_state) = (starts.shape(1), starts.shape(2), starts.shape(3));
+    let (chunks, d_inner, d_state) = (starts.shape(1), a.shape(0), a.shape(1));
     let here = ABSOLUTE_POS;
     if here >= starts.shape(0) * chunks * d_inner * d_state {
         terminate!();
@@ -48,33 +47,6 @@ fn chunk_starts<F: Float>(
     through[here] = kept;
 }
 
-/// One thread for a number of the state, from the last chunk to the first; `grads`: before, as [`chunk_starts`] leaves them,
-/// and after, the gradients for the states that chunks end with.
-#[cube(launch, address_type = "dynamic")]
-fn carry_back<F: Float>(
-    grad_after: &Tensor<F>,
-    through: &Tensor<F>,
-    grads: &mut Tensor<F>,
-    grad_before: &mut Tensor<F>,
-    #[define(F)] _dtype: ElemType,
-) {
-    let (chunks, d_inner, d_state) = (grads.shape(1), grads.shape(2), grads.shape(3));
-    let wide = d_inner * d_state;
-    let here = ABSOLUTE_POS;
-    if here >= grads.shape(0) * wide {
-        terminate!();
-    }
-    let row = here / wide;
-    let mut grad = at::<F>(grad_after, row, (here / d_state) % d_inner, here % d_state);
-    for back in 0..chunks {
-        let place = (row * chunks + chunks - 1 - back) * wide + here % wide;
-        let own = grads[place];
-        grads[place] = grad;
-        grad = through[place] * grad + own;
-    }
-    grad_before[here] = grad;
-}
-
 /// One thread for a channel of a chunk: the gradients of `u` and `delta`, and the chunk's part of that of `a`.
 #[cube(launch, address_type = "dynamic")]
 fn channel_grads<F: Float>(
@@ -93,7 +65,7 @@ fn channel_grads<F: Float>(
     #[comptime] chunk: usize,
     #[define(F)] _dtype: ElemType,
 ) {
-    let (seq, chunks, d_inner, d_state) = (u.shape(1), grads.shape(1), grads.shape(2), grads.shape(3));
+    let (seq, chunks, d_inner, d_state) = (u.shape(1), grads.shape(1), a.shape(0), a.shape(1));
     let here = ABSOLUTE_POS;
     if here >= grads.shape(0) * chunks * d_inner {
         terminate!();
@@ -113,7 +85,7 @@ fn channel_grads<F: Float>(
     }
     for n in 0..d_state {
         let rate = a[d * a.stride(0) + n * a.stride(1)];
-        let mut h = state_before::<F>(before, row, index, d, n);
+        let mut h = at::<F>(before, row, index, d * d_state + n);
         for t in start..end {
             states[t - start] = h;
             h = decay::<F>(delta, survival, rate, row, t, d) * h + write::<F>(u, delta, b, row, t, d, n);
@@ -159,7 +131,7 @@ fn shared_grads<F: Float>(
     #[comptime] block: usize,
     #[define(F)] _dtype: ElemType,
 ) {
-    let (seq, chunks, d_inner, d_state) = (u.shape(1), grads.shape(1), grads.shape(2), grads.shape(3));
+    let (seq, chunks, d_inner, d_state) = (u.shape(1), grads.shape(1), a.shape(0), a.shape(1));
     let blocks = grad_b.shape(1);
     let here = ABSOLUTE_POS;
     if here >= grads.shape(0) * chunks * blocks * d_state {
@@ -183,7 +155,7 @@ fn shared_grads<F: Float>(
     }
     for d in first..last {
         let rate = a[d * a.stride(0) + n * a.stride(1)];
-        let mut h = state_before::<F>(before, row, index, d, n);
+        let mut h = at::<F>(before, row, index, d * d_state + n);
         for t in start..end {
             h = decay::<F>(delta, survival, rate, row, t, d) * h + write::<F>(u, delta, b, row, t, d, n);
             states[t - start] = h;
@@ -212,10 +184,10 @@ pub(super) fn backward(
     before: &CubeTensor,
     grad_y: &CubeTensor,
     grad_after: &CubeTensor,
-) -> (CubeTensor, CubeTensor, CubeTensor, CubeTensor, CubeTensor, CubeTensor) {
+) -> [CubeTensor; 6] {
     let Inputs { u, delta, a, b, c, survival } = inputs;
     let between = inputs.between();
-    let [batch, chunks, d_inner, d_state] = [between[0], between[1], between[2], between[3]];
+    let ([batch, chunks, _], [d_inner, d_state]) = (between.dims(), a.meta.shape().dims());
     let (seq, blocks) = (u.meta.shape()[1], d_inner.div_ceil(BLOCK));
     let parts = Shape::new([batch, blocks, seq, d_state]);
     let (address, elem, client) =
@@ -238,19 +210,7 @@ pub(super) fn backward(
         CHUNK,
         elem,
     );
-    let grad_before = empty(u, Shape::new([batch, d_inner, d_state]));
-    let (count, dim) = threads(u, batch * d_inner * d_state);
-    carry_back::launch(
-        client,
-        count,
-        dim,
-        address,
-        arg(grad_after),
-        arg(&through),
-        arg(&grads),
-        arg(&grad_before),
-        elem,
-    );
+    let grad_before = carried_back(grad_after, &through, &grads, address);
     let (grad_u, grad_delta) = (empty(u, u.meta.shape().clone()), empty(u, u.meta.shape().clone()));
     // Where `through` was, which nobody reads any more.
     let grad_a = through;
@@ -297,12 +257,8 @@ pub(super) fn backward(
         BLOCK,
         elem,
     );
-    let sum = |parts: CubeTensor, shape: [usize; 3], to: &CubeTensor| {
-        let parts = CubeBackend::float_reshape(parts, Shape::new(shape));
-        CubeBackend::float_reshape(CubeBackend::float_sum_dim(parts, 1), to.meta.shape().clone())
-    };
-    let grad_a = sum(grad_a, [1, batch * chunks, d_inner * d_state], a);
-    let grad_b = sum(grad_b, [batch, blocks, seq * d_state], b);
-    let grad_c = sum(grad_c, [batch, blocks, seq * d_state], c);
-    (grad_u, grad_delta, grad_a, grad_b, grad_c, grad_before)
+    let grad_a = sum_parts(grad_a, [1, batch * chunks, d_inner * d_state], a.meta.shape());
+    let grad_b = sum_parts(grad_b, [batch, blocks, seq * d_state], b.meta.shape());
+    let grad_c = sum_parts(grad_c, [batch, blocks, seq * d_state], c.meta.shape());
+    [grad_u, grad_delta, grad_a, grad_b, grad_c, grad_before]
 }

@@ -1,8 +1,10 @@
 //! From the state before to the outputs.
 
 use burn::backend::ops::FloatTensorOps;
+use burn_wgpu::CubeBackend;
 
 use super::*;
+use crate::kernels::gpu::chunks::{carried, end_of};
 use crate::kernels::gpu::{arg, empty, threads};
 
 /// One thread for a number of a chunk's state: what the chunk comes to from zeros, and what it leaves of a state before.
@@ -18,7 +20,7 @@ fn chunk_ends<F: Float>(
     #[comptime] chunk: usize,
     #[define(F)] _dtype: ElemType,
 ) {
-    let (chunks, d_inner, d_state) = (ends.shape(1), ends.shape(2), ends.shape(3));
+    let (chunks, d_inner, d_state) = (ends.shape(1), a.shape(0), a.shape(1));
     let here = ABSOLUTE_POS;
     if here >= ends.shape(0) * chunks * d_inner * d_state {
         terminate!();
@@ -40,31 +42,6 @@ fn chunk_ends<F: Float>(
     through[here] = kept;
 }
 
-/// One thread for a number of the state, from chunk to chunk; `states`: before, what chunks come to from zeros, and after, the
-/// states that they begin with.
-#[cube(launch, address_type = "dynamic")]
-fn carry<F: Float>(
-    state: &Tensor<F>,
-    through: &Tensor<F>,
-    states: &mut Tensor<F>,
-    #[define(F)] _dtype: ElemType,
-) {
-    let (chunks, d_inner, d_state) = (states.shape(1), states.shape(2), states.shape(3));
-    let wide = d_inner * d_state;
-    let here = ABSOLUTE_POS;
-    if here >= states.shape(0) * wide {
-        terminate!();
-    }
-    let row = here / wide;
-    let mut h = at::<F>(state, row, (here / d_state) % d_inner, here % d_state);
-    for chunk in 0..chunks {
-        let place = (row * chunks + chunk) * wide + here % wide;
-        let end = states[place];
-        states[place] = h;
-        h = through[place] * h + end;
-    }
-}
-
 /// One thread for a channel of a chunk, its states in registers.
 #[cube(launch, address_type = "dynamic")]
 fn read_chunks<F: Float>(
@@ -81,7 +58,7 @@ fn read_chunks<F: Float>(
     #[comptime] d_state: usize,
     #[define(F)] _dtype: ElemType,
 ) {
-    let (seq, chunks, d_inner) = (u.shape(1), before.shape(1), before.shape(2));
+    let (seq, chunks, d_inner) = (u.shape(1), before.shape(1), a.shape(0));
     let here = ABSOLUTE_POS;
     if here >= before.shape(0) * chunks * d_inner {
         terminate!();
@@ -94,7 +71,7 @@ fn read_chunks<F: Float>(
     let mut h = Array::<F>::new(d_state);
     let mut rates = Array::<F>::new(d_state);
     for n in 0..d_state {
-        h[n] = state_before::<F>(before, row, index, d, n);
+        h[n] = at::<F>(before, row, index, d * d_state + n);
         rates[n] = a[d * a.stride(0) + n * a.stride(1)];
     }
     for t in start..end {
@@ -117,10 +94,10 @@ fn read_chunks<F: Float>(
 }
 
 /// The outputs, the state after, and the states that chunks begin with.
-pub(super) fn forward(inputs: &Inputs, state: CubeTensor) -> (CubeTensor, CubeTensor, CubeTensor) {
+pub(super) fn forward(inputs: &Inputs, state: CubeTensor) -> [CubeTensor; 3] {
     let Inputs { u, delta, a, b, c, survival } = inputs;
     let between = inputs.between();
-    let [batch, chunks, d_inner, d_state] = [between[0], between[1], between[2], between[3]];
+    let ([batch, chunks, _], [d_inner, d_state]) = (between.dims(), a.meta.shape().dims());
     let (address, elem, client) = (inputs.address_type(0), f32::elem_type_native(), &u.client);
     let (y, after) = (empty(u, u.meta.shape().clone()), empty(u, state.meta.shape().clone()));
     let before = if chunks == 1 {
@@ -143,17 +120,7 @@ pub(super) fn forward(inputs: &Inputs, state: CubeTensor) -> (CubeTensor, CubeTe
             CHUNK,
             elem,
         );
-        let (count, dim) = threads(u, batch * d_inner * d_state);
-        carry::launch(
-            client,
-            count,
-            dim,
-            address,
-            state.into_tensor_arg(),
-            through.into_tensor_arg(),
-            arg(&states),
-            elem,
-        );
+        carried(&state, &through, &states, address);
         states
     };
     let (count, dim) = threads(u, batch * chunks * d_inner);
@@ -175,5 +142,5 @@ pub(super) fn forward(inputs: &Inputs, state: CubeTensor) -> (CubeTensor, CubeTe
         d_state,
         elem,
     );
-    (y, after, before)
+    [y, after, before]
 }
