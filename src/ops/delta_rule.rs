@@ -130,14 +130,14 @@ fn fused(inputs: DeltaRuleInputs) -> (Tensor<4>, Tensor<4>) {
 #[cfg(feature = "_gpu")]
 fn fused_on_gpu(inputs: DeltaRuleInputs) -> (Tensor<4>, Tensor<4>) {
     use super::vector_decay::without_documents;
-    use crate::kernels::gpu::{delta_rule::DeltaRule, recurrence};
+    use crate::kernels::gpu::{delta_rule::DeltaRule, op};
     let DeltaRuleInputs { q, k, v, beta, log_decay, state, segments, chunk_size: _ } = inputs;
     let log_decay = log_decay.unwrap_or_else(|| beta.zeros_like()).unsqueeze_dim::<4>(3).expand(k.dims());
     let log_decay = without_documents(log_decay, segments.as_ref());
     let arrays = [q, k, v, log_decay].map(|x| x.swap_dims(1, 2).into_dispatch());
     let beta = beta.swap_dims(1, 2).unsqueeze_dim::<4>(3);
     let arrays = arrays.into_iter().chain([state, beta].map(Tensor::into_dispatch)).collect();
-    let [o, state] = recurrence::run(DeltaRule, arrays);
+    let [o, state] = op::run(DeltaRule, arrays);
     (Tensor::from_dispatch(o).swap_dims(1, 2), Tensor::from_dispatch(state))
 }
 

@@ -201,7 +201,7 @@ fn fused(inputs: SelectiveScanInputs) -> (Tensor<3>, Tensor<3>) {
 
 #[cfg(feature = "_gpu")]
 fn fused_on_gpu(inputs: SelectiveScanInputs) -> (Tensor<3>, Tensor<3>) {
-    use crate::kernels::gpu::{recurrence, selective_scan::SelectiveScan};
+    use crate::kernels::gpu::{op, selective_scan::SelectiveScan};
     let around = Around::of(&inputs);
     let [batch, seq, ..] = inputs.dims();
     let survival = match inputs.survival() {
@@ -212,6 +212,6 @@ fn fused_on_gpu(inputs: SelectiveScanInputs) -> (Tensor<3>, Tensor<3>) {
     let SelectiveScanInputs { u, a, b, c, state, .. } = inputs;
     let [u, b, c, state] = [u, b, c, state].map(Tensor::into_dispatch);
     let inputs = vec![u, delta, a.into_dispatch(), b, c, state, survival.into_dispatch()];
-    let [y, state] = recurrence::run(SelectiveScan, inputs);
+    let [y, state] = op::run(SelectiveScan, inputs);
     (around.apply(Tensor::from_dispatch(y)), Tensor::from_dispatch(state))
 }

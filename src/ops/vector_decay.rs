@@ -129,10 +129,10 @@ fn fused(inputs: VectorDecayInputs) -> (Tensor<4>, Tensor<4>) {
 /// Of inputs without padding and documents. Layout `[batch, seq, heads, dim]`, as of [`fused`].
 #[cfg(feature = "_gpu")]
 fn fused_on_gpu(inputs: VectorDecayInputs) -> (Tensor<4>, Tensor<4>) {
-    use crate::kernels::gpu::{recurrence, vector_decay::VectorDecay};
+    use crate::kernels::gpu::{op, vector_decay::VectorDecay};
     let VectorDecayInputs { q, k, v, log_decay, state, segments: _, chunk_size: _ } = inputs;
     let [q, k, v, log_decay] = [q, k, v, log_decay].map(|x| x.swap_dims(1, 2).into_dispatch());
-    let [o, state] = recurrence::run(VectorDecay, vec![q, k, v, log_decay, state.into_dispatch()]);
+    let [o, state] = op::run(VectorDecay, vec![q, k, v, log_decay, state.into_dispatch()]);
     (Tensor::from_dispatch(o).swap_dims(1, 2), Tensor::from_dispatch(state))
 }
 

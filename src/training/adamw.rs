@@ -1,4 +1,4 @@
-//! AdamW, one pass over memory on the CPU.
+//! AdamW, one pass over memory.
 
 use burn::optim::{AdamWConfig, AdamWState, LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
@@ -17,7 +17,7 @@ use crate::kernels::{
 /// ```
 ///
 /// with the learning rate η, at step n. Burn's [`AdamW`](burn::optim::AdamW), with the same state and the same saved
-/// form; on flex and ndarray its update is one pass over memory by all threads.
+/// form; on flex and ndarray its update is one pass over memory by all threads, on GPUs one launch.
 ///
 /// ```
 /// use burn::optim::ModuleOptimizer;
@@ -63,6 +63,13 @@ impl Optimizer for AdamW {
             let (tensor, state) = self.fused(learning_rate, tensor, grad, &state.momentum);
             return (tensor, Some(state));
         }
+        #[cfg(feature = "_gpu")]
+        if let Some(state) =
+            state.as_ref().filter(|_| crate::kernels::Implementation::Auto.is_fused_on_gpu(&tensor))
+        {
+            let (tensor, state) = self.fused_on_gpu(learning_rate, tensor, grad, &state.momentum);
+            return (tensor, Some(state));
+        }
         self.plain.step(learning_rate, tensor, grad, state)
     }
 
@@ -94,6 +101,31 @@ impl AdamW {
                 .map(|output| output.reshape(dims));
         let momentum = burn::optim::AdaptiveMomentumState::new(time, first, second);
         (tensor, AdamWState::new(momentum))
+    }
+}
+
+#[cfg(feature = "_gpu")]
+impl AdamW {
+    fn fused_on_gpu<const D: usize>(
+        &self,
+        learning_rate: LearningRate,
+        tensor: Tensor<D>,
+        grad: Tensor<D>,
+        momentum: &burn::optim::AdaptiveMomentumState<D>,
+    ) -> (Tensor<D>, AdamWState<D>) {
+        use crate::kernels::gpu::{adamw::AdamWStep, op};
+        let time = momentum.time + 1;
+        let op = AdamWStep {
+            betas: self.betas,
+            scales: self.betas.map(|beta| (1.0 - f64::from(beta).powi(time as i32)).recip() as f32),
+            epsilon: self.epsilon,
+            learning_rate: learning_rate as f32,
+            kept: (1.0 - learning_rate * f64::from(self.weight_decay)) as f32,
+        };
+        let inputs = [tensor, grad, momentum.moment_1.clone(), momentum.moment_2.clone()];
+        let outputs = op::run(op, inputs.into_iter().map(Tensor::into_dispatch).collect());
+        let [tensor, first, second] = outputs.map(Tensor::from_dispatch);
+        (tensor, AdamWState::new(burn::optim::AdaptiveMomentumState::new(time, first, second)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! A [`Recurrence`] as a step of Burn's graph.
+//! The backward of a [`GpuOp`] as a step of Burn's graph.
 
 use std::sync::Arc;
 
@@ -8,15 +8,15 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend};
 
-use super::recurrence::{GpuExtension, GpuKernels, OUTPUTS, Recurrence};
+use super::op::{GpuExtension, GpuKernels, GpuOp};
 use crate::kernels::outputs::{self, Mailbox};
 use crate::kernels::tensors::Tensors;
 
-/// Inputs of the recurrence that has most; others name their first input again, and give it no second gradient.
+/// Inputs of the operation that has most; others name their first input again, and give it no second gradient.
 const PARENTS: usize = 7;
 
 #[derive(Debug)]
-struct Step(Arc<dyn Recurrence>);
+struct Step(Arc<dyn GpuOp>);
 
 impl<B: Backend + GpuKernels> Backward<B, PARENTS> for Step {
     /// The inputs and what was kept, and where the gradients of the outputs come.
@@ -36,13 +36,13 @@ impl<B: Backend + GpuKernels> Backward<B, PARENTS> for Step {
 }
 
 impl<B: Backend + GpuKernels, C: CheckpointStrategy> GpuExtension for Autodiff<B, C> {
-    fn gpu_op(inputs: Tensors<Self>, op: Arc<dyn Recurrence>) -> Tensors<Self> {
+    fn gpu_op(inputs: Tensors<Self>, op: Arc<dyn GpuOp>) -> Tensors<Self> {
         let inputs = inputs.0;
         assert!(inputs.len() <= PARENTS);
         let nodes = std::array::from_fn(|index| inputs.get(index).unwrap_or(&inputs[0]).node());
         let mut inputs: Vec<_> = inputs.into_iter().map(|input| input.into_primitive()).collect();
         let mut outputs = B::gpu_forward(Tensors(inputs.clone()), op.clone()).0;
-        let kept = outputs.split_off(OUTPUTS);
+        let kept = outputs.split_off(op.counts().outputs);
         match Backward::<B, PARENTS>::prepare::<C>(Step(op), nodes).compute_bound().stateful() {
             OpsKind::Tracked(step) => {
                 let mark = outputs::placeholder::<B>(&inputs[0]);

@@ -1,14 +1,15 @@
 //! Fused GPU code under the ops, for every CubeCL runtime.
 //!
-//! A [`Recurrence`](recurrence::Recurrence) maps tensors to tensors and has a hand-written backward; [`recurrence::run`] makes it a
-//! differentiable operation. All of them go over a sequence in [`chunks`].
+//! A [`GpuOp`](op::GpuOp) maps tensors to tensors and has a hand-written backward; [`op::run`] makes it a differentiable
+//! operation. Recurrences go over a sequence in [`chunks`].
 
+pub(crate) mod adamw;
 #[cfg(feature = "autodiff")]
 mod autodiff;
 mod chunks;
 pub(crate) mod delta_rule;
 mod heads;
-pub(crate) mod recurrence;
+pub(crate) mod op;
 pub(crate) mod selective_scan;
 pub(crate) mod vector_decay;
 

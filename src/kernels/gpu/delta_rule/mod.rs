@@ -14,7 +14,7 @@ mod forward;
 use burn::tensor::Shape;
 use burn_wgpu::CubeTensor;
 
-use super::recurrence::Recurrence;
+use super::op::{Counts, GpuOp};
 use super::vector_decay::{CHUNK, Inputs, between};
 
 /// Inputs `q`, `k [batch, seq, heads, key_dim]`, `v [batch, seq, heads, value_dim]`, `log_decay` as `k` and the same for all of a
@@ -24,7 +24,7 @@ use super::vector_decay::{CHUNK, Inputs, between};
 #[derive(Debug)]
 pub(crate) struct DeltaRule;
 
-impl Recurrence for DeltaRule {
+impl GpuOp for DeltaRule {
     fn shapes(&self, inputs: &[&Shape]) -> Vec<Shape> {
         let [_, _, v, _, state, _] = inputs else { unreachable!("six inputs") };
         vec![(*v).clone(), (*state).clone(), between(v, state), (*v).clone(), (*v).clone()]
@@ -35,8 +35,8 @@ impl Recurrence for DeltaRule {
         forward::forward(&Inputs { q, k, v, log_decay }, &beta, &state).into()
     }
 
-    fn learns(&self) -> usize {
-        6
+    fn counts(&self) -> Counts {
+        Counts { outputs: 2, learnt: 6 }
     }
 
     fn backward(&self, tensors: Vec<CubeTensor>) -> Vec<CubeTensor> {

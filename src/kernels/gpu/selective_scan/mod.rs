@@ -13,7 +13,7 @@ use cubecl::ir::AddressType;
 use cubecl::prelude::*;
 
 use super::address_type;
-use super::recurrence::Recurrence;
+use super::op::{Counts, GpuOp};
 
 /// Tokens of a chunk.
 const CHUNK: usize = 32;
@@ -24,7 +24,7 @@ const CHUNK: usize = 32;
 #[derive(Debug)]
 pub(crate) struct SelectiveScan;
 
-impl Recurrence for SelectiveScan {
+impl GpuOp for SelectiveScan {
     fn shapes(&self, inputs: &[&Shape]) -> Vec<Shape> {
         let [u, _, a, _, _, state, _] = inputs else { unreachable!("seven inputs") };
         vec![(*u).clone(), (*state).clone(), between(u, a)]
@@ -35,8 +35,8 @@ impl Recurrence for SelectiveScan {
         forward::forward(&Inputs { u, delta, a, b, c, survival }, state).into()
     }
 
-    fn learns(&self) -> usize {
-        6
+    fn counts(&self) -> Counts {
+        Counts { outputs: 2, learnt: 6 }
     }
 
     fn backward(&self, tensors: Vec<CubeTensor>) -> Vec<CubeTensor> {

@@ -17,7 +17,7 @@ use cubecl::ir::AddressType;
 
 pub(super) use self::key_grads::key_grads;
 use super::address_type;
-use super::recurrence::Recurrence;
+use super::op::{Counts, GpuOp};
 
 /// Tokens of a chunk.
 pub(super) const CHUNK: usize = 32;
@@ -31,7 +31,7 @@ const BLOCK: usize = 16;
 #[derive(Debug)]
 pub(crate) struct VectorDecay;
 
-impl Recurrence for VectorDecay {
+impl GpuOp for VectorDecay {
     fn shapes(&self, inputs: &[&Shape]) -> Vec<Shape> {
         let [_, _, v, _, state] = inputs else { unreachable!("five inputs") };
         vec![(*v).clone(), (*state).clone(), between(v, state)]
@@ -42,8 +42,8 @@ impl Recurrence for VectorDecay {
         forward::forward(&Inputs { q, k, v, log_decay }, state).into()
     }
 
-    fn learns(&self) -> usize {
-        5
+    fn counts(&self) -> Counts {
+        Counts { outputs: 2, learnt: 5 }
     }
 
     fn backward(&self, tensors: Vec<CubeTensor>) -> Vec<CubeTensor> {

@@ -1,4 +1,4 @@
-//! One mechanism for every fused recurrence on GPUs: Burn's backend extension, over tensors of CubeCL.
+//! One mechanism for every fused GPU operation: Burn's backend extension, over tensors of CubeCL.
 
 use std::sync::Arc;
 
@@ -9,39 +9,50 @@ use burn_wgpu::CubeTensor;
 use super::same;
 use crate::kernels::tensors::Tensors;
 
-/// A recurrence in kernels, with a hand-written backward.
-pub(crate) trait Recurrence: std::fmt::Debug + Send + Sync + 'static {
+/// A fused operation of kernels with a hand-written backward.
+pub(crate) trait GpuOp: std::fmt::Debug + Send + Sync + 'static {
     /// Shapes of what [`forward`](Self::forward) gives.
     fn shapes(&self, inputs: &[&Shape]) -> Vec<Shape>;
 
-    /// The output, the state after, and what the backward wants to see again.
+    /// The outputs, and then what the backward wants to see again.
     fn forward(&self, inputs: Vec<CubeTensor>) -> Vec<CubeTensor>;
 
-    /// Inputs that have gradients: the first ones.
-    fn learns(&self) -> usize;
+    /// How many of which there are.
+    fn counts(&self) -> Counts;
 
-    /// The gradients of those inputs, from the inputs, what was kept, and the gradients of the output and of the state after.
+    /// The gradients of the inputs that have any, from the inputs, what was kept, and the gradients of the outputs.
     fn backward(&self, tensors: Vec<CubeTensor>) -> Vec<CubeTensor>;
 }
 
-/// The outputs of a [`Recurrence`]: what tokens read, and the state after. What follows them is kept for the backward.
-pub(super) const OUTPUTS: usize = 2;
+/// What an operation's lists of tensors consist of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counts {
+    /// Of what the forward gives: the first ones; what follows them is kept.
+    pub(crate) outputs: usize,
+    /// Inputs that have gradients: the first ones.
+    pub(crate) learnt: usize,
+}
 
-/// Runs `op`, differentiably: its output, and the state after.
-pub(crate) fn run(op: impl Recurrence, inputs: Vec<DispatchTensor>) -> [DispatchTensor; OUTPUTS] {
+/// Runs `op`, differentiably; its outputs.
+///
+/// # Panics
+///
+/// If the operation has not `N` outputs.
+pub(crate) fn run<const N: usize>(op: impl GpuOp, inputs: Vec<DispatchTensor>) -> [DispatchTensor; N] {
     let outputs = <Dispatch as GpuExtension>::gpu_op(Tensors(inputs), Arc::new(op)).0;
-    outputs.try_into().unwrap_or_else(|_| panic!("an output and a state"))
+    outputs.try_into().unwrap_or_else(|_| panic!("the operation's outputs"))
 }
 
 #[backend_extension(Cube, Autodiff: cfg(feature = "autodiff"))]
 pub(crate) trait GpuExtension: Backend {
-    fn gpu_op(#[extension_type] inputs: Tensors<Self>, op: Arc<dyn Recurrence>) -> Tensors<Self>;
+    fn gpu_op(#[extension_type] inputs: Tensors<Self>, op: Arc<dyn GpuOp>) -> Tensors<Self>;
 }
 
 impl GpuExtension for Cube {
-    fn gpu_op(inputs: Tensors<Self>, op: Arc<dyn Recurrence>) -> Tensors<Self> {
+    fn gpu_op(inputs: Tensors<Self>, op: Arc<dyn GpuOp>) -> Tensors<Self> {
+        let count = op.counts().outputs;
         let mut outputs = Self::gpu_forward(inputs, op);
-        outputs.0.truncate(OUTPUTS);
+        outputs.0.truncate(count);
         outputs
     }
 }
@@ -49,13 +60,13 @@ impl GpuExtension for Cube {
 /// Kernels alone, without a graph.
 #[backend_extension(Cube, Fusion: cfg(feature = "fusion"))]
 pub(crate) trait GpuKernels: Backend {
-    /// [`Recurrence::forward`].
+    /// [`GpuOp::forward`].
     #[fusion(meta = specs::forward)]
-    fn gpu_forward(#[extension_type] inputs: Tensors<Self>, op: Arc<dyn Recurrence>) -> Tensors<Self>;
+    fn gpu_forward(#[extension_type] inputs: Tensors<Self>, op: Arc<dyn GpuOp>) -> Tensors<Self>;
 
-    /// [`Recurrence::backward`].
+    /// [`GpuOp::backward`].
     #[fusion(meta = specs::backward)]
-    fn gpu_backward(#[extension_type] tensors: Tensors<Self>, op: Arc<dyn Recurrence>) -> Tensors<Self>;
+    fn gpu_backward(#[extension_type] tensors: Tensors<Self>, op: Arc<dyn GpuOp>) -> Tensors<Self>;
 }
 
 /// The backend that kernels are written for.
@@ -67,7 +78,7 @@ type Kernels = burn_wgpu::CubeBackend;
 type Kernels = Cube;
 
 impl GpuKernels for Kernels {
-    fn gpu_forward(inputs: Tensors<Self>, op: Arc<dyn Recurrence>) -> Tensors<Self> {
+    fn gpu_forward(inputs: Tensors<Self>, op: Arc<dyn GpuOp>) -> Tensors<Self> {
         through(inputs, |inputs| {
             let shapes: Vec<_> = inputs.iter().map(|input| input.meta.shape().clone()).collect();
             let outputs = op.forward(inputs);
@@ -81,10 +92,10 @@ impl GpuKernels for Kernels {
         })
     }
 
-    fn gpu_backward(tensors: Tensors<Self>, op: Arc<dyn Recurrence>) -> Tensors<Self> {
+    fn gpu_backward(tensors: Tensors<Self>, op: Arc<dyn GpuOp>) -> Tensors<Self> {
         through(tensors, |tensors| {
             let grads = op.backward(tensors);
-            debug_assert_eq!(grads.len(), op.learns(), "{op:?}");
+            debug_assert_eq!(grads.len(), op.counts().learnt, "{op:?}");
             grads
         })
     }
@@ -104,12 +115,12 @@ mod specs {
 
     use super::*;
 
-    pub(super) fn forward(inputs: &[TensorSpec], op: &Arc<dyn Recurrence>) -> Vec<TensorSpec> {
+    pub(super) fn forward(inputs: &[TensorSpec], op: &Arc<dyn GpuOp>) -> Vec<TensorSpec> {
         let shapes: Vec<_> = inputs.iter().map(|input| &input.shape).collect();
         op.shapes(&shapes).into_iter().map(|shape| TensorSpec::new(shape, inputs[0].dtype)).collect()
     }
 
-    pub(super) fn backward(tensors: &[TensorSpec], op: &Arc<dyn Recurrence>) -> Vec<TensorSpec> {
-        tensors[..op.learns()].to_vec()
+    pub(super) fn backward(tensors: &[TensorSpec], op: &Arc<dyn GpuOp>) -> Vec<TensorSpec> {
+        tensors[..op.counts().learnt].to_vec()
     }
 }
