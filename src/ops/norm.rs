@@ -1,4 +1,4 @@
-//! Normalisation of rows, fused on the CPU.
+//! Normalisation of rows.
 
 use burn::tensor::{Tensor, assert_shape};
 
@@ -23,6 +23,10 @@ pub fn rms_norm<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, epsilon: f64) ->
     if Implementation::Auto.is_fused(&x) {
         let dims = x.dims();
         return normed(Norm { centred: false, epsilon }, vec![x.into(), gamma.into()]).reshape(dims);
+    }
+    #[cfg(feature = "_gpu")]
+    if crate::kernels::Implementation::Auto.is_fused_on_gpu(&x) {
+        return on_gpu(x, vec![gamma], (width, epsilon));
     }
     let mean_square = x.clone().square().mean_dim(D - 1);
     x / (mean_square + epsilon).sqrt() * gamma.unsqueeze()
@@ -49,9 +53,29 @@ pub fn layer_norm<const D: usize>(
         let inputs = vec![x.into(), gamma.into(), beta.into()];
         return normed(Norm { centred: true, epsilon }, inputs).reshape(dims);
     }
+    #[cfg(feature = "_gpu")]
+    if crate::kernels::Implementation::Auto.is_fused_on_gpu(&x) {
+        return on_gpu(x, vec![gamma, beta], (width, epsilon));
+    }
     let centred = x.clone() - x.mean_dim(D - 1);
     let variance = centred.clone().square().mean_dim(D - 1);
     centred / (variance + epsilon).sqrt() * gamma.unsqueeze() + beta.unsqueeze()
+}
+
+/// `x` in rows of this width, normalised, times the first of `weights` and, if there is one, plus the second, after centring.
+#[cfg(feature = "_gpu")]
+fn on_gpu<const D: usize>(
+    x: Tensor<D>,
+    weights: Vec<Tensor<1>>,
+    (width, epsilon): (usize, f64),
+) -> Tensor<D> {
+    use crate::kernels::gpu::{norm::Norm, op};
+    let dims = x.dims();
+    let rows: Tensor<2> = x.reshape([dims.iter().product::<usize>() / width, width]);
+    let norm = Norm { centred: weights.len() == 2, epsilon };
+    let weights = weights.into_iter().map(Tensor::into_dispatch);
+    let [y] = op::run(norm, std::iter::once(rows.into_dispatch()).chain(weights).collect());
+    Tensor::<2>::from_dispatch(y).reshape(dims)
 }
 
 // Not generic: compiled here, and not again in every crate that normalises a tensor of some rank.
@@ -110,6 +134,10 @@ pub fn gated_rms_norm<const D: usize>(
     }
     let gate = silu(z);
     let normed = |x: Tensor<D>| {
+        #[cfg(feature = "_gpu")]
+        if crate::kernels::Implementation::Auto.is_fused_on_gpu(&x) {
+            return on_gpu(x, vec![gamma.clone()], (group_size, epsilon));
+        }
         let x: Tensor<3> =
             x.reshape([dims.iter().product::<usize>() / width, width / group_size, group_size]);
         let root = (x.clone().square().mean_dim(2) + epsilon).sqrt();

@@ -9,6 +9,7 @@ mod autodiff;
 mod chunks;
 pub(crate) mod delta_rule;
 mod heads;
+pub(crate) mod norm;
 pub(crate) mod op;
 pub(crate) mod selective_scan;
 pub(crate) mod vector_decay;
