@@ -6,6 +6,7 @@
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 pub(crate) mod cpu;
+pub(crate) mod elementwise;
 #[cfg(feature = "_gpu")]
 pub(crate) mod gpu;
 #[cfg(any(feature = "flex", feature = "ndarray"))]

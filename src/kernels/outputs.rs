@@ -59,9 +59,9 @@ impl<B: Backend> Mailbox<B> {
     }
 }
 
-/// What the operation itself puts out, on the device of `like`.
+/// What the operation itself puts out, and what stands for its gradient, on the device of `like`: nobody reads it.
 pub(super) fn placeholder<B: Backend>(like: &FloatTensor<B>) -> FloatTensor<B> {
-    B::float_zeros(Shape::new([1]), &like.device(), like.dtype().into())
+    B::float_empty(Shape::new([1]), &like.device(), like.dtype().into())
 }
 
 /// The outputs of an operation, which is tracked, as tensors that come back through it.

@@ -37,6 +37,10 @@ pub fn causal_conv(
         let ([y], window) = fused(x, weight, bias, window, segments, (None, [channels]));
         return (y, window);
     }
+    #[cfg(feature = "_gpu")]
+    if implementation.is_fused_on_gpu(&x) {
+        return on_gpu(x, weight, bias, window, segments, None);
+    }
     let _ = implementation;
     portable(x, weight, bias, window, segments)
 }
@@ -64,8 +68,14 @@ pub fn causal_conv_silu<const N: usize>(
     );
     #[cfg(any(feature = "flex", feature = "ndarray"))]
     if implementation.is_fused(&x) {
-        use crate::kernels::cpu::elementwise::Elementwise;
+        use crate::kernels::elementwise::Elementwise;
         return fused(x, weight, bias, window, segments, (Some(Elementwise::Silu), widths));
+    }
+    #[cfg(feature = "_gpu")]
+    if implementation.is_fused_on_gpu(&x) {
+        use crate::kernels::elementwise::Elementwise;
+        let (y, window) = on_gpu(x, weight, bias, window, segments, Some(Elementwise::Silu));
+        return (split(y, widths), window);
     }
     let _ = implementation;
     let (y, window) = portable(x, weight, bias, window, segments);
@@ -99,7 +109,7 @@ fn fused<const N: usize>(
     bias: Option<Tensor<1>>,
     window: Tensor<3>,
     segments: Option<&Segments>,
-    (activation, widths): (Option<crate::kernels::cpu::elementwise::Elementwise>, [usize; N]),
+    (activation, widths): (Option<crate::kernels::elementwise::Elementwise>, [usize; N]),
 ) -> ([Tensor<3>; N], Tensor<3>) {
     use crate::kernels::{cpu, host};
     let [batch, seq, channels] = x.dims();
@@ -110,6 +120,36 @@ fn fused<const N: usize>(
     let mut outputs = host::run_all(op, inputs).into_iter();
     let mut next = || outputs.next().expect("a piece for each width, and the last window");
     (widths.map(|width| next().reshape([batch, seq, width])), next().reshape(past))
+}
+
+#[cfg(feature = "_gpu")]
+fn on_gpu(
+    x: Tensor<3>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    window: Tensor<3>,
+    segments: Option<&Segments>,
+    activation: Option<crate::kernels::elementwise::Elementwise>,
+) -> (Tensor<3>, Tensor<3>) {
+    use crate::kernels::gpu::{causal_conv::CausalConv, op};
+    let ([batch, seq, channels], [d_conv, _]) = (x.dims(), weight.dims());
+    let (past, device) = (d_conv - 1, x.device());
+    let bias = bias.unwrap_or_else(|| Tensor::zeros([channels], (&device, x.dtype())));
+    let reach = match segments.filter(|segments| segments.has_resets()) {
+        Some(segments) => {
+            let since: Vec<f32> = since_resets(segments).map(|since| since.unwrap_or(past) as f32).collect();
+            Tensor::<2>::from_data(TensorData::new(since, [batch, seq]), &device)
+        }
+        None => Tensor::<2>::full([1, 1], past as f32, &device).expand([batch, seq]),
+    };
+    let after = match segments {
+        None if seq >= past => x.clone().narrow(1, seq - past, past),
+        _ => window_after(Tensor::cat(vec![window.clone(), x.clone()], 1), past, segments),
+    };
+    let [x, window] = [x, window].map(Tensor::into_dispatch);
+    let inputs = vec![x, weight.into_dispatch(), bias.into_dispatch(), window, reach.into_dispatch()];
+    let [y] = op::run(CausalConv { activation }, inputs);
+    (Tensor::from_dispatch(y), after)
 }
 
 fn portable(
@@ -138,24 +178,32 @@ fn portable(
             None => term,
         });
     }
-    let window = match segments {
-        None => inputs.narrow(1, seq, past),
-        Some(segments) => last_window(inputs, past, segments),
-    };
-    (y.expect("d_conv is at least 1"), window)
+    (y.expect("d_conv is at least 1"), window_after(inputs, past, segments))
 }
 
 /// `[batch, seq]`, 1 where the input `back` columns earlier belongs to the same document.
 fn taps_inside(segments: &Segments, back: usize) -> Vec<f32> {
-    (0..segments.batch())
-        .flat_map(|row| {
-            let mut since_reset = None;
-            segments.resets(row).into_iter().map(move |reset| {
-                since_reset = if reset { Some(0) } else { since_reset.map(|since: usize| since + 1) };
-                f32::from(u8::from(since_reset.is_none_or(|since| since >= back)))
-            })
+    since_resets(segments).map(|since| f32::from(u8::from(since.is_none_or(|since| since >= back)))).collect()
+}
+
+/// `[batch, seq]`, how many tokens of its document precede a token, if the document begins here.
+fn since_resets(segments: &Segments) -> impl Iterator<Item = Option<usize>> {
+    (0..segments.batch()).flat_map(|row| {
+        let mut since_reset = None;
+        segments.resets(row).into_iter().map(move |reset| {
+            since_reset = if reset { Some(0) } else { since_reset.map(|since: usize| since + 1) };
+            since_reset
         })
-        .collect()
+    })
+}
+
+/// The window after the last token, of `inputs` (the window before, then the row).
+fn window_after(inputs: Tensor<3>, past: usize, segments: Option<&Segments>) -> Tensor<3> {
+    let [_, columns, _] = inputs.dims();
+    match segments {
+        None => inputs.narrow(1, columns - past, past),
+        Some(segments) => last_window(inputs, past, segments),
+    }
 }
 
 /// The last `past` inputs of each row's last document, of `inputs` (the earlier window, then the row).

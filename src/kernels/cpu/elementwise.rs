@@ -4,27 +4,9 @@ use rayon::prelude::*;
 
 use super::vectorised::{Work, vectorised};
 use crate::kernels::cpu::shared::zeros;
+use crate::kernels::elementwise::Elementwise;
 use crate::kernels::host::{Array, HostOp};
 use crate::kernels::real::Real;
-
-/// A function of each element.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Elementwise {
-    /// `elu(x) + 1`: `eˣ` below 0, `x + 1` above.
-    EluPlusOne,
-    /// `x Φ(x)`, with the exact normal distribution function.
-    Gelu,
-    /// Its tanh approximation.
-    GeluTanh,
-    /// `−eˣ`.
-    NegExp,
-    /// `1 / (1 + e⁻ˣ)`.
-    Sigmoid,
-    /// `x σ(x)`.
-    Silu,
-    /// `ln(1 + eˣ)`.
-    Softplus,
-}
 
 /// Elements of a parallel task.
 const CHUNK: usize = 1 << 14;

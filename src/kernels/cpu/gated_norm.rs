@@ -2,10 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::elementwise::Elementwise;
 use super::norm::{statistics, sum};
 use super::vectorised::{Work, vectorised};
 use crate::kernels::cpu::shared::zeros;
+use crate::kernels::elementwise::Elementwise;
 use crate::kernels::host::{Array, HostOp};
 use crate::kernels::real::Real;
 

@@ -4,9 +4,8 @@ use burn::tensor::Shape;
 use burn_wgpu::CubeTensor;
 use cubecl::prelude::*;
 
-use super::chunks::place_of;
 use super::op::{Counts, GpuOp};
-use super::{address_type, arg, empty, threads};
+use super::{address_type, arg, empty, entry, in_order, threads};
 
 /// Inputs: a parameter, its gradient, the moments before; outputs: the parameter, the moments after.
 #[derive(Clone, Copy, Debug)]
@@ -37,20 +36,21 @@ fn update<F: Float>(
     epsilon: f32,
     learning_rate: f32,
     kept: f32,
+    #[comptime] ordered: bool,
     #[define(F)] _dtype: ElemType,
 ) {
     let here = ABSOLUTE_POS;
     if here >= new_x.len() {
         terminate!();
     }
-    let grad = grad[place_of::<F>(grad, here)];
+    let grad = entry::<F>(grad, here, ordered);
     let (beta_1, beta_2) = (F::cast_from(beta_1), F::cast_from(beta_2));
     let one = F::new(1.0_f32);
-    let first = beta_1 * first[place_of::<F>(first, here)] + (one - beta_1) * grad;
-    let second = beta_2 * second[place_of::<F>(second, here)] + (one - beta_2) * grad * grad;
+    let first = beta_1 * entry::<F>(first, here, ordered) + (one - beta_1) * grad;
+    let second = beta_2 * entry::<F>(second, here, ordered) + (one - beta_2) * grad * grad;
     let root = (second * F::cast_from(scale_2)).sqrt() + F::cast_from(epsilon);
     let step = first * F::cast_from(scale_1) / root;
-    new_x[here] = F::cast_from(kept) * x[place_of::<F>(x, here)] - F::cast_from(learning_rate) * step;
+    new_x[here] = F::cast_from(kept) * entry::<F>(x, here, ordered) - F::cast_from(learning_rate) * step;
     new_first[here] = first;
     new_second[here] = second;
 }
@@ -85,6 +85,7 @@ impl GpuOp for AdamWStep {
             self.epsilon,
             self.learning_rate,
             self.kept,
+            in_order(&[&x, &grad, &first, &second]),
             f32::elem_type_native(),
         );
         outputs.into()

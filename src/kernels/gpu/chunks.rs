@@ -10,7 +10,7 @@ use burn_wgpu::{CubeBackend, CubeTensor};
 use cubecl::ir::AddressType;
 use cubecl::prelude::*;
 
-use super::{arg, empty, threads};
+use super::{arg, empty, place_of, threads};
 
 /// Where a block ends that begins at `start`, of `len` in all.
 #[cube]
@@ -20,19 +20,6 @@ pub(super) fn end_of(start: usize, len: usize, #[comptime] block: usize) -> usiz
         end = len;
     }
     end
-}
-
-/// Where the entry lies in memory that is the `index`th of `x` in order.
-#[cube]
-pub(super) fn place_of<F: Float>(x: &Tensor<F>, index: usize) -> usize {
-    let mut left = index;
-    let mut place = 0_usize;
-    for back in 0..x.rank() {
-        let axis = x.rank() - 1 - back;
-        place += (left % x.shape(axis)) * x.stride(axis);
-        left /= x.shape(axis);
-    }
-    place
 }
 
 /// One thread for a number of the state, from chunk to chunk.

@@ -6,8 +6,10 @@
 pub(crate) mod adamw;
 #[cfg(feature = "autodiff")]
 mod autodiff;
+pub(crate) mod causal_conv;
 mod chunks;
 pub(crate) mod delta_rule;
+mod elementwise;
 mod heads;
 pub(crate) mod norm;
 pub(crate) mod op;
@@ -19,9 +21,9 @@ use std::any::{Any, TypeId};
 use burn::backend::Cube;
 use burn::tensor::Shape;
 use burn_wgpu::{CubeBackend, CubeDim, CubeTensor};
+use cubecl::calculate_cube_count_elemwise;
 use cubecl::ir::AddressType;
-use cubecl::prelude::TensorArg;
-use cubecl::{CubeCount, calculate_cube_count_elemwise};
+use cubecl::prelude::*;
 
 /// Whether tensors come to kernels: not where another crate has operations fused and this one does not know (feature `fusion`).
 pub(crate) fn reaches_kernels() -> bool {
@@ -54,4 +56,28 @@ fn threads(like: &CubeTensor, count: usize) -> (CubeCount, CubeDim) {
 fn address_type(tensors: &[&CubeTensor], others: usize) -> AddressType {
     let others = AddressType::from_len(others);
     tensors.iter().map(|tensor| tensor.required_address_type()).fold(others, AddressType::max)
+}
+
+/// Whether entries lie in memory as they are counted.
+fn in_order(tensors: &[&CubeTensor]) -> bool {
+    tensors.iter().all(|tensor| tensor.is_contiguous())
+}
+
+/// The `index`th entry of `x`.
+#[cube]
+fn entry<F: Float>(x: &Tensor<F>, index: usize, #[comptime] ordered: bool) -> F {
+    if ordered { x[index] } else { x[place_of::<F>(x, index)] }
+}
+
+/// Where the entry lies in memory that is the `index`th of `x`.
+#[cube]
+fn place_of<F: Float>(x: &Tensor<F>, index: usize) -> usize {
+    let mut left = index;
+    let mut place = 0_usize;
+    for back in 0..x.rank() {
+        let axis = x.rank() - 1 - back;
+        place += (left % x.shape(axis)) * x.stride(axis);
+        left /= x.shape(axis);
+    }
+    place
 }

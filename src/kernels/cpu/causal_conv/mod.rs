@@ -8,11 +8,11 @@ mod forward;
 
 use rayon::prelude::*;
 
-use super::elementwise::Elementwise;
 use super::shared::SharedMut;
 use super::total;
 use super::vectorised::vectorised;
 use crate::kernels::cpu::shared::zeros;
+use crate::kernels::elementwise::Elementwise;
 use crate::kernels::host::{Array, HostOp};
 use crate::kernels::real::Real;
 use crate::ops::Segments;

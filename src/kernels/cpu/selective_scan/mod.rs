@@ -8,11 +8,11 @@
 mod backward;
 mod forward;
 
-use super::elementwise::Elementwise;
 use super::lanes::{LANES, Lanes, load, sum, times};
 use super::shared::SharedMut;
 use super::tokens::{Token, tokens};
 use super::vectorised::{Work, vectorised};
+use crate::kernels::elementwise::Elementwise;
 use crate::kernels::host::{Array, HostOp};
 use crate::kernels::real::Real;
 use crate::ops::Segments;

@@ -11,10 +11,9 @@ use burn_wgpu::CubeBackend;
 use cubecl::prelude::*;
 
 use super::*;
-use crate::kernels::gpu::chunks::place_of;
 use crate::kernels::gpu::heads::{at, decay, walk};
 use crate::kernels::gpu::vector_decay::key_grads;
-use crate::kernels::gpu::{arg, empty, threads};
+use crate::kernels::gpu::{arg, empty, place_of, threads};
 
 /// One thread for a value of a state, from the last token to the first.
 #[cube(launch, address_type = "dynamic")]

@@ -3,9 +3,8 @@
 use cubecl::prelude::*;
 
 use super::*;
-use crate::kernels::gpu::chunks::place_of;
 use crate::kernels::gpu::heads::{at, decay, walk};
-use crate::kernels::gpu::{arg, empty, threads};
+use crate::kernels::gpu::{arg, empty, place_of, threads};
 
 /// One thread for a value of a state.
 #[cube(launch, address_type = "dynamic")]

@@ -5,9 +5,9 @@ use burn_wgpu::CubeBackend;
 use cubecl::prelude::*;
 
 use super::*;
-use crate::kernels::gpu::chunks::{carried, end_of, place_of, sum_parts};
+use crate::kernels::gpu::chunks::{carried, end_of, sum_parts};
 use crate::kernels::gpu::heads::{at, decay, walk};
-use crate::kernels::gpu::{arg, empty, threads};
+use crate::kernels::gpu::{arg, empty, place_of, threads};
 
 /// One thread for a number of a chunk's state: what the chunk comes to from zeros, and what it leaves of a state before.
 #[cube(launch, address_type = "dynamic")]

@@ -5,9 +5,9 @@ use burn_wgpu::CubeTensor;
 use cubecl::prelude::*;
 
 use super::{BLOCK, CHUNK, Inputs};
-use crate::kernels::gpu::chunks::{end_of, place_of, sum_parts};
+use crate::kernels::gpu::chunks::{end_of, sum_parts};
 use crate::kernels::gpu::heads::{at, decay, walk};
-use crate::kernels::gpu::{arg, empty, threads};
+use crate::kernels::gpu::{arg, empty, place_of, threads};
 
 /// One thread for a key of a chunk and a block of values: the block's part of the gradients of `q`, `k` and `log_decay`,
 /// `[blocks, batch, seq, heads, key_dim]`.
