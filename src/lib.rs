@@ -51,7 +51,7 @@
 //! | [`layers`] | the mixers, one a paper; the contract; [`mixers!`], which makes one mixer out of many |
 //! | [`ops`] | the recurrences, without parameters; [`Segments`](ops::Segments): packed documents and padding, as data |
 //!
-//! Under the ops lie fused CPU kernels, each with a backward of its own, and under the selective scan one for GPUs. Where
+//! Under the ops lie fused CPU kernels, each with a backward of its own, and under most of the recurrences kernels for GPUs. Where
 //! the backend has none, ops run in plain tensor operations.
 //!
 //! # Features
@@ -72,6 +72,7 @@ mod error;
 pub mod evaluation;
 mod files;
 pub mod generation;
+#[cfg_attr(not(feature = "autodiff"), allow(dead_code, reason = "backwards"))]
 mod kernels;
 pub mod layers;
 #[cfg(feature = "learner")]

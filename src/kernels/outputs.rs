@@ -18,7 +18,7 @@ use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::Checkpoi
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, TensorMetadata};
+use burn::backend::{Autodiff, AutodiffBackend, Backend, TensorMetadata};
 use burn::tensor::{DType, Shape};
 
 /// The gradients of an operation's outputs; `None` for an output that nothing used.
@@ -42,8 +42,12 @@ impl<B: Backend> Mailbox<B> {
         })
     }
 
-    fn put(&self, output: usize, grad: FloatTensor<B>) {
-        self.grads.lock().unwrap_or_else(PoisonError::into_inner)[output] = Some(grad);
+    /// Whether it is the first to come.
+    fn put(&self, output: usize, grad: FloatTensor<B>) -> bool {
+        let mut grads = self.grads.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = grads.iter().all(Option::is_none);
+        grads[output] = Some(grad);
+        first
     }
 
     /// All of them, on the device of `like`.
@@ -62,6 +66,14 @@ impl<B: Backend> Mailbox<B> {
 /// What the operation itself puts out, and what stands for its gradient, on the device of `like`: nobody reads it.
 pub(super) fn placeholder<B: Backend>(like: &FloatTensor<B>) -> FloatTensor<B> {
     B::float_empty(Shape::new([1]), &like.device(), like.dtype().into())
+}
+
+/// What stands in for a parent where an operation has fewer than its type says: a tensor that is not tracked, so that nobody waits for
+/// its gradient.
+pub(super) fn nobody<B: Backend, C: CheckpointStrategy>(
+    like: &FloatTensor<Autodiff<B, C>>,
+) -> FloatTensor<Autodiff<B, C>> {
+    Autodiff::<B, C>::from_inner(placeholder::<B>(&like.clone().into_primitive()))
 }
 
 /// The outputs of an operation, which is tracked, as tensors that come back through it.
@@ -89,9 +101,10 @@ impl<B: Backend> Backward<B, 1> for Output {
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
-        if let [Some(operation)] = ops.parents {
-            grads.register::<B>(operation.id, placeholder::<B>(&grad));
+        let mark = placeholder::<B>(&grad);
+        let first = ops.state.put(self.0, grad);
+        if let ([Some(operation)], true) = (ops.parents, first) {
+            grads.register::<B>(operation.id, mark);
         }
-        ops.state.put(self.0, grad);
     }
 }

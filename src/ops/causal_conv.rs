@@ -138,9 +138,9 @@ fn on_gpu(
     let reach = match segments.filter(|segments| segments.has_resets()) {
         Some(segments) => {
             let since: Vec<f32> = since_resets(segments).map(|since| since.unwrap_or(past) as f32).collect();
-            Tensor::<2>::from_data(TensorData::new(since, [batch, seq]), &device)
+            Tensor::<2>::from_data(TensorData::new(since, [batch, seq]), (&device, x.dtype()))
         }
-        None => Tensor::<2>::full([1, 1], past as f32, &device).expand([batch, seq]),
+        None => Tensor::<2>::full([1, 1], past as f32, (&device, x.dtype())).expand([batch, seq]),
     };
     let after = match segments {
         None if seq >= past => x.clone().narrow(1, seq - past, past),

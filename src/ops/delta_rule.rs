@@ -29,7 +29,7 @@ pub struct DeltaRuleInputs {
     pub state: Tensor<4>,
     /// Documents and padding; padding on the right only.
     pub segments: Option<Segments>,
-    /// Tokens handled at once by the chunked form.
+    /// Tokens handled at once by the chunked form; on GPUs the kernel has chunks of its own.
     pub chunk_size: usize,
 }
 
@@ -85,7 +85,7 @@ impl DeltaRuleInputs {
 /// Chunked: what the tokens of a chunk write, `u_t = β_t (v_t − Sᵀ k_t)`, solves a unit lower-triangular system; the
 /// rest is masked attention with `u` for values. Time is `seq · (chunk_size + key_dim) · value_dim` and memory
 /// `seq · chunk_size` for each head. The fused kernel solves the system by substitution; the portable form inverts its
-/// matrix.
+/// matrix. On GPUs nothing is solved: each value's column of the state goes through all tokens, beside the others.
 ///
 /// # Panics
 ///

@@ -30,7 +30,7 @@ pub struct ScalarDecayInputs {
     pub state: Tensor<4>,
     /// Documents and padding; padding on the right only.
     pub segments: Option<Segments>,
-    /// Tokens handled at once by the chunked form.
+    /// Tokens handled at once by the chunked form; on GPUs the kernel has chunks of its own.
     pub chunk_size: usize,
 }
 
@@ -93,7 +93,8 @@ impl ScalarDecayInputs {
 /// and returns `o [batch, heads, seq, value_dim]` and the last state.
 ///
 /// Chunked: within a chunk of `chunk_size` tokens as masked attention, between chunks through the state, so time
-/// is `seq · (chunk_size + key_dim) · value_dim` and memory `seq · chunk_size` for each head.
+/// is `seq · (chunk_size + key_dim) · value_dim` and memory `seq · chunk_size` for each head. On GPUs it runs as a
+/// [`vector_decay`](super::vector_decay()) whose decays are all alike.
 ///
 /// # Panics
 ///
@@ -116,7 +117,7 @@ pub fn scalar_decay(inputs: ScalarDecayInputs, implementation: Implementation) -
     let (inputs, skipped) = inputs.plain();
     #[cfg(feature = "_gpu")]
     if on_gpu {
-        let (o, state) = super::vector_decay::alike_on_gpu(inputs);
+        let (o, state) = fused_on_gpu(inputs);
         return (add(o, skipped), state);
     }
     let (o, state) = portable(inputs);
@@ -142,6 +143,19 @@ fn fused(inputs: ScalarDecayInputs) -> (Tensor<4>, Tensor<4>) {
     arrays.extend(dt.map(tokens_first));
     arrays.extend(d.map(HostInput::from));
     outputs(host::run(op, arrays), [batch, heads, seq, value_dim], key_dim)
+}
+
+/// With the same decay for all key elements, of inputs without padding and as [`ScalarDecayInputs::plain`] leaves them.
+#[cfg(feature = "_gpu")]
+fn fused_on_gpu(inputs: ScalarDecayInputs) -> (Tensor<4>, Tensor<4>) {
+    use super::vector_decay::{self, VectorDecayInputs, without_documents};
+    let ScalarDecayInputs { q, k, v, log_decay, state, segments, chunk_size, .. } = inputs;
+    let log_decay = match log_decay {
+        Some(log_decay) => log_decay.unsqueeze_dim::<4>(3),
+        None => Tensor::zeros([1, 1, 1, 1], (&k.device(), k.dtype())),
+    };
+    let log_decay = without_documents(log_decay.expand(k.dims()), segments.as_ref());
+    vector_decay::fused_on_gpu(VectorDecayInputs { q, k, v, log_decay, state, segments, chunk_size })
 }
 
 fn portable(inputs: ScalarDecayInputs) -> (Tensor<4>, Tensor<4>) {

@@ -206,7 +206,7 @@ fn fused_on_gpu(inputs: SelectiveScanInputs) -> (Tensor<3>, Tensor<3>) {
     let [batch, seq, ..] = inputs.dims();
     let survival = match inputs.survival() {
         Some(survival) => survival.reshape([batch, seq]),
-        None => Tensor::<2>::ones([batch, seq], &inputs.u.device()),
+        None => Tensor::<2>::ones([1, 1], (&inputs.u.device(), inputs.u.dtype())).expand([batch, seq]),
     };
     let delta = inputs.masked_delta().into_dispatch();
     let SelectiveScanInputs { u, a, b, c, state, .. } = inputs;

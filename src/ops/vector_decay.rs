@@ -3,8 +3,6 @@
 use burn::tensor::{Bool, Tensor, TensorData, assert_shape};
 
 use super::Segments;
-#[cfg(feature = "_gpu")]
-use super::scalar_decay::ScalarDecayInputs;
 use crate::kernels::Implementation;
 
 /// What a [`vector_decay`] runs on.
@@ -26,7 +24,7 @@ pub struct VectorDecayInputs {
     pub state: Tensor<4>,
     /// Documents and padding; padding on the right only.
     pub segments: Option<Segments>,
-    /// Tokens handled at once by the chunked form.
+    /// Tokens handled at once by the chunked form; on GPUs the kernel has chunks of its own.
     pub chunk_size: usize,
 }
 
@@ -88,7 +86,7 @@ const FORGETS: f64 = -1000.0;
 /// it with matrix products, so time is `seq · (key_dim · value_dim + 16 · (key_dim + value_dim))` for each head. No
 /// exponential of a positive number is taken, so decays may be as strong as they like: −∞ is exact, in gradients too.
 /// The fused form keeps a state every `chunk_size` tokens and makes the others again; the portable form runs the blocks
-/// of a chunk side by side.
+/// of a chunk side by side. The form for GPUs goes token by token for each number of a state, chunks side by side.
 ///
 /// # Panics
 ///
@@ -128,25 +126,12 @@ fn fused(inputs: VectorDecayInputs) -> (Tensor<4>, Tensor<4>) {
 
 /// Of inputs without padding and documents. Layout `[batch, seq, heads, dim]`, as of [`fused`].
 #[cfg(feature = "_gpu")]
-fn fused_on_gpu(inputs: VectorDecayInputs) -> (Tensor<4>, Tensor<4>) {
+pub(super) fn fused_on_gpu(inputs: VectorDecayInputs) -> (Tensor<4>, Tensor<4>) {
     use crate::kernels::gpu::{op, vector_decay::VectorDecay};
     let VectorDecayInputs { q, k, v, log_decay, state, segments: _, chunk_size: _ } = inputs;
     let [q, k, v, log_decay] = [q, k, v, log_decay].map(|x| x.swap_dims(1, 2).into_dispatch());
     let [o, state] = op::run(VectorDecay, vec![q, k, v, log_decay, state.into_dispatch()]);
     (Tensor::from_dispatch(o).swap_dims(1, 2), Tensor::from_dispatch(state))
-}
-
-/// With the same decay for all key elements, of inputs without padding.
-#[cfg(feature = "_gpu")]
-pub(super) fn alike_on_gpu(
-    ScalarDecayInputs { q, k, v, log_decay, state, segments, chunk_size, .. }: ScalarDecayInputs,
-) -> (Tensor<4>, Tensor<4>) {
-    let log_decay = match log_decay {
-        Some(log_decay) => log_decay.unsqueeze_dim::<4>(3),
-        None => Tensor::zeros([1, 1, 1, 1], (&k.device(), k.dtype())),
-    };
-    let log_decay = without_documents(log_decay.expand(k.dims()), segments.as_ref());
-    fused_on_gpu(VectorDecayInputs { q, k, v, log_decay, state, segments, chunk_size })
 }
 
 /// Tokens of a block of the portable form.

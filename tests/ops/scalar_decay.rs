@@ -88,6 +88,24 @@ fn forms_agree_on_many_rows_and_heads() {
     }
 }
 
+/// Heads wider than what one thread of a GPU takes, and more tokens than a chunk has there.
+#[test]
+fn forms_agree_on_wide_heads() {
+    let (seq, key_dim, value_dim, dtype) = (70, 40, 72, DType::F32);
+    let inputs = ScalarDecayInputs {
+        q: uniform([1, 1, seq, key_dim], -0.3, 0.3, dtype),
+        k: uniform([1, 1, seq, key_dim], -0.3, 0.3, dtype),
+        v: uniform([1, 2, seq, value_dim], -1.0, 1.0, dtype),
+        log_decay: Some(uniform([1, 2, seq], -0.1, 0.0, dtype)),
+        dt: None,
+        d: None,
+        state: uniform([1, 2, key_dim, value_dim], -1.0, 1.0, dtype),
+        segments: Some(Segments::new(seq, [(0, vec![35, 30])])),
+        chunk_size: 64,
+    };
+    check(&inputs, 2e-5);
+}
+
 #[test]
 fn forms_agree_in_f64() {
     if has_f64() {

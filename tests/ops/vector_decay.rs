@@ -14,8 +14,11 @@ struct Sizes {
 }
 
 fn inputs(sizes: Sizes, dtype: DType) -> VectorDecayInputs {
+    inputs_of([2, 3], sizes, dtype)
+}
+
+fn inputs_of([batch, heads]: [usize; 2], sizes: Sizes, dtype: DType) -> VectorDecayInputs {
     let Sizes { seq, dims: [key_dim, value_dim], chunk_size, segments, least } = sizes;
-    let (batch, heads) = (2, 3);
     VectorDecayInputs {
         q: uniform([batch, heads, seq, key_dim], -1.0, 1.0, dtype),
         k: uniform([batch, heads, seq, key_dim], -1.0, 1.0, dtype),
@@ -84,6 +87,30 @@ proptest! {
         let segments = Some(Segments::new(seq, [(0, lengths), (0, vec![seq])]));
         let sizes = Sizes { seq, dims: [3, 5], chunk_size, segments, least };
         check(&inputs(sizes, DType::F32), 2e-5);
+    }
+}
+
+/// Heads wider than what one thread of a GPU takes, and more tokens than a chunk has there.
+#[test]
+fn forms_agree_on_wide_heads() {
+    let sizes = Sizes { seq: 70, dims: [40, 72], chunk_size: 64, segments: None, least: -0.1 };
+    let mut inputs = inputs_of([1, 2], sizes, DType::F32);
+    inputs.q = inputs.q * 0.3;
+    inputs.k = inputs.k * 0.3;
+    let inputs = VectorDecayInputs {
+        q: inputs.q.detach().require_grad(),
+        k: inputs.k.detach().require_grad(),
+        ..inputs
+    };
+    check(&inputs, 2e-5);
+}
+
+/// So many heads that a thread of a GPU takes more of each.
+#[test]
+fn forms_agree_on_many_heads() {
+    for dims in [[512, 1], [1, 512]] {
+        let sizes = Sizes { seq: 2, dims, chunk_size: 2, segments: None, least: -1.0 };
+        check(&inputs_of([64, 16], sizes, DType::F32), 5e-5);
     }
 }
 

@@ -70,7 +70,7 @@ impl GpuOp for AdamWStep {
             &x.client,
             count,
             dim,
-            address_type(&[&x, &grad, &first, &second], 0),
+            address_type(&[&x, &grad, &first, &second], shape.num_elements()),
             arg(&x),
             arg(&grad),
             arg(&first),

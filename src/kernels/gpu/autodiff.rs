@@ -12,7 +12,7 @@ use super::op::{GpuExtension, GpuKernels, GpuOp};
 use crate::kernels::outputs::{self, Mailbox};
 use crate::kernels::tensors::Tensors;
 
-/// Inputs of the operation that has most; others name their first input again, and give it no second gradient.
+/// Inputs of the operation that has most.
 const PARENTS: usize = 7;
 
 #[derive(Debug)]
@@ -39,7 +39,8 @@ impl<B: Backend + GpuKernels, C: CheckpointStrategy> GpuExtension for Autodiff<B
     fn gpu_op(inputs: Tensors<Self>, op: Arc<dyn GpuOp>) -> Tensors<Self> {
         let inputs = inputs.0;
         assert!(inputs.len() <= PARENTS);
-        let nodes = std::array::from_fn(|index| inputs.get(index).unwrap_or(&inputs[0]).node());
+        let nobody = outputs::nobody::<B, C>(&inputs[0]);
+        let nodes = std::array::from_fn(|index| inputs.get(index).unwrap_or(&nobody).node());
         let mut inputs: Vec<_> = inputs.into_iter().map(|input| input.into_primitive()).collect();
         let mut outputs = B::gpu_forward(Tensors(inputs.clone()), op.clone()).0;
         let kept = outputs.split_off(op.counts().outputs);
@@ -51,9 +52,7 @@ impl<B: Backend + GpuKernels, C: CheckpointStrategy> GpuExtension for Autodiff<B
                 let operation = step.finish((inputs, mailbox.clone()), mark);
                 Tensors(outputs::track::<B, C>(&operation, &mailbox, outputs))
             }
-            OpsKind::UnTracked(_) => {
-                Tensors(outputs.into_iter().map(|output| Self::from_inner(output)).collect())
-            }
+            OpsKind::UnTracked(_) => Tensors(outputs.into_iter().map(Self::from_inner).collect()),
         }
     }
 }

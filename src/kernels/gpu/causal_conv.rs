@@ -2,13 +2,12 @@
 
 use burn::tensor::Shape;
 use burn_wgpu::CubeTensor;
-use cubecl::ir::AddressType;
 use cubecl::prelude::*;
 
 use super::chunks::{end_of, sum_parts};
 use super::elementwise::{derivative, value};
 use super::op::{Counts, GpuOp};
-use super::{address_type, arg, empty, threads};
+use super::{address_type, arg, at, empty, threads};
 use crate::kernels::elementwise::Elementwise;
 
 /// Tokens whose gradients for the weights one thread adds up.
@@ -19,12 +18,6 @@ const BLOCK: usize = 32;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CausalConv {
     pub(crate) activation: Option<Elementwise>,
-}
-
-/// An entry of `x [batch, seq, channels]`, however it lies in memory.
-#[cube]
-fn at<F: Float>(x: &Tensor<F>, row: usize, t: usize, channel: usize) -> F {
-    x[row * x.stride(0) + t * x.stride(1) + channel * x.stride(2)]
 }
 
 /// Whether token `t` sees what is `back` tokens earlier.
@@ -228,7 +221,7 @@ impl GpuOp for CausalConv {
             &x.client,
             count,
             dim,
-            address(&x, &x, 0),
+            address_type(&[&x], shape.num_elements()),
             arg(&x),
             arg(&weight),
             arg(&bias),
@@ -250,9 +243,9 @@ impl GpuOp for CausalConv {
         let [x, weight, bias, window, reach, grad_y] = tensors.try_into().expect("six tensors");
         let shape = x.meta.shape();
         let ([batch, seq, channels], d_conv) = (shape.dims(), weight.meta.shape()[0]);
-        let blocks = (batch * seq).div_ceil(BLOCK);
-        let address =
-            address(&x, &grad_y, window.meta.shape().num_elements().max(blocks * d_conv * channels));
+        let blocks = (batch * seq).div_ceil(BLOCK).max(1);
+        let made = batch * (seq + d_conv - 1) * channels + blocks * d_conv * channels;
+        let address = address_type(&[&x, &grad_y], made);
         let elem = f32::elem_type_native();
 
         let grad_sum = match self.activation {
@@ -318,9 +311,4 @@ impl GpuOp for CausalConv {
         let grad_bias = sum_parts(of_bias, [1, blocks, channels], bias.meta.shape());
         vec![grad_x, grad_weight, grad_bias, grad_window]
     }
-}
-
-/// Integers wide enough to index `x`, `grad`, and arrays of `others` numbers.
-fn address(x: &CubeTensor, grad: &CubeTensor, others: usize) -> AddressType {
-    address_type(&[x, grad], x.meta.shape().num_elements() + others)
 }

@@ -39,7 +39,7 @@ fn ln_1p_unit<F: Float>(x: F) -> F {
 /// √(8/π) (x + 0.044715 x³).
 #[cube]
 fn gelu_inner<F: Float>(x: F) -> F {
-    F::new(1.595_769_1_f32) * x * (F::new(0.044_715_f32) * x * x + F::new(1.0_f32))
+    F::new(1.595_769_f32) * x * (F::new(0.044_715_f32) * x * x + F::new(1.0_f32))
 }
 
 /// Φ(x).
@@ -77,7 +77,7 @@ pub(super) fn derivative<F: Float>(x: F, #[comptime] function: Elementwise) -> F
         }
         Elementwise::GeluTanh => {
             let inner = gelu_inner::<F>(x);
-            let slope = F::new(1.595_769_1_f32) * (F::new(3.0_f32 * 0.044_715) * x * x + one);
+            let slope = F::new(1.595_769_f32) * (F::new(3.0_f32 * 0.044_715) * x * x + one);
             let below = sigmoid::<F>(inner);
             below + x * slope * below * sigmoid::<F>(-inner)
         }
@@ -130,7 +130,8 @@ impl GpuOp for Elementwise {
 
     fn forward(&self, inputs: Vec<CubeTensor>) -> Vec<CubeTensor> {
         let [x] = inputs.try_into().expect("an input");
-        let (shape, address, ordered) = (x.meta.shape(), address_type(&[&x], 0), in_order(&[&x]));
+        let shape = x.meta.shape();
+        let (address, ordered) = (address_type(&[&x], shape.num_elements()), in_order(&[&x]));
         let y = empty(&x, shape.clone());
         let (count, dim) = threads(&x, shape.num_elements());
         let elem = f32::elem_type_native();
@@ -145,7 +146,8 @@ impl GpuOp for Elementwise {
     fn backward(&self, tensors: Vec<CubeTensor>) -> Vec<CubeTensor> {
         let [x, grad_y] = tensors.try_into().expect("two tensors");
         let shape = x.meta.shape();
-        let (address, ordered) = (address_type(&[&x, &grad_y], 0), in_order(&[&x, &grad_y]));
+        let (address, ordered) =
+            (address_type(&[&x, &grad_y], shape.num_elements()), in_order(&[&x, &grad_y]));
         let grad_x = empty(&x, shape.clone());
         let (count, dim) = threads(&x, shape.num_elements());
         let (of_y, of_x, elem) = (arg(&grad_y), arg(&grad_x), f32::elem_type_native());

@@ -3,6 +3,7 @@
 //! A [`GpuOp`](op::GpuOp) maps tensors to tensors and has a hand-written backward; [`op::run`] makes it a differentiable
 //! operation. Recurrences go over a sequence in [`chunks`].
 
+#[cfg(feature = "autodiff")]
 pub(crate) mod adamw;
 #[cfg(feature = "autodiff")]
 mod autodiff;
@@ -61,6 +62,12 @@ fn address_type(tensors: &[&CubeTensor], others: usize) -> AddressType {
 /// Whether entries lie in memory as they are counted.
 fn in_order(tensors: &[&CubeTensor]) -> bool {
     tensors.iter().all(|tensor| tensor.is_contiguous())
+}
+
+/// An entry of `x [batch, seq, channels]`, however it lies in memory.
+#[cube]
+fn at<F: Float>(x: &Tensor<F>, row: usize, t: usize, channel: usize) -> F {
+    x[row * x.stride(0) + t * x.stride(1) + channel * x.stride(2)]
 }
 
 /// The `index`th entry of `x`.

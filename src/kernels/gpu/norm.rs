@@ -2,7 +2,6 @@
 
 use burn::tensor::Shape;
 use burn_wgpu::{CubeDim, CubeTensor};
-use cubecl::ir::AddressType;
 use cubecl::prelude::*;
 use cubecl::{CubeCount, calculate_cube_count_elemwise};
 
@@ -177,12 +176,6 @@ fn cubes(like: &CubeTensor, rows: usize) -> (CubeCount, CubeDim) {
     (calculate_cube_count_elemwise(&like.client, rows * UNITS, dim), dim)
 }
 
-impl Norm {
-    fn address_type(x: &CubeTensor, grad: &CubeTensor) -> AddressType {
-        address_type(&[x, grad], x.meta.shape().num_elements())
-    }
-}
-
 impl GpuOp for Norm {
     fn shapes(&self, inputs: &[&Shape]) -> Vec<Shape> {
         vec![inputs[0].clone(), Shape::new([inputs[0][0], 2])]
@@ -198,7 +191,7 @@ impl GpuOp for Norm {
             &x.client,
             count,
             dim,
-            Self::address_type(x, x),
+            address_type(&[x], shape.num_elements()),
             arg(x),
             arg(gamma),
             arg(beta),
@@ -220,7 +213,7 @@ impl GpuOp for Norm {
         let (x, gamma) = (&tensors[0], &tensors[1]);
         let [stats, grad_y] = &tensors[tensors.len() - 2..] else { unreachable!("a slice of two") };
         let (shape, entries) = (x.meta.shape(), gamma.meta.shape());
-        let (address, elem) = (Self::address_type(x, grad_y), f32::elem_type_native());
+        let (address, elem) = (address_type(&[x, grad_y], shape.num_elements()), f32::elem_type_native());
         let grad_x = empty(x, shape.clone());
         let (count, dim) = cubes(x, shape[0]);
         row_grads::launch(
@@ -237,7 +230,7 @@ impl GpuOp for Norm {
             UNITS,
             elem,
         );
-        let blocks = (shape.num_elements() / entries[0]).div_ceil(BLOCK);
+        let blocks = (shape.num_elements() / entries[0]).div_ceil(BLOCK).max(1);
         let parts = || empty(x, Shape::new([blocks, entries[0]]));
         let of_gamma = parts();
         let of_beta = if self.centred { parts() } else { of_gamma.clone() };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::backend::{Backend, Cube, Dispatch, DispatchTensor, backend_extension};
-use burn::tensor::Shape;
+use burn::tensor::{DType, Shape};
 use burn_wgpu::CubeTensor;
 
 use super::same;
@@ -105,7 +105,9 @@ fn through(
     tensors: Tensors<Kernels>,
     kernels: impl FnOnce(Vec<CubeTensor>) -> Vec<CubeTensor>,
 ) -> Tensors<Kernels> {
-    Tensors(kernels(tensors.0.into_iter().map(same).collect()).into_iter().map(same).collect())
+    let tensors: Vec<CubeTensor> = tensors.0.into_iter().map(same).collect();
+    assert!(tensors.iter().all(|tensor| tensor.dtype == DType::F32), "kernels for GPUs are of f32");
+    Tensors(kernels(tensors).into_iter().map(same).collect())
 }
 
 /// Shapes and dtypes, known before the kernels run.

@@ -24,7 +24,7 @@ fn backward<B: HostMemory, F: Real>(
     grads.into_iter().zip(&dims).map(|(grad, dims)| B::tensor(grad, dims)).collect()
 }
 
-/// Inputs of the operation that has most; others name their first input again, and give it no second gradient.
+/// Inputs of the operation that has most.
 const PARENTS: usize = 8;
 
 #[derive(Debug)]
@@ -51,7 +51,8 @@ impl<B: HostMemory> Backward<B, PARENTS> for Step {
 impl<B: HostMemory + HostExtension, C: CheckpointStrategy> HostExtension for Autodiff<B, C> {
     fn host_op(inputs: Tensors<Self>, op: Arc<dyn AnyOp>) -> Tensors<Self> {
         let inputs = inputs.0;
-        let nodes = std::array::from_fn(|index| inputs.get(index).unwrap_or(&inputs[0]).node());
+        let nobody = outputs::nobody::<B, C>(&inputs[0]);
+        let nodes = std::array::from_fn(|index| inputs.get(index).unwrap_or(&nobody).node());
         let inputs: Vec<_> = inputs.into_iter().map(|input| input.into_primitive()).collect();
         assert!(inputs.len() <= PARENTS);
         match Backward::<B, PARENTS>::prepare::<C>(Step(op.clone()), nodes).compute_bound().stateful() {

@@ -13,6 +13,7 @@ use cubecl::ir::AddressType;
 use cubecl::prelude::*;
 
 use super::address_type;
+use super::at;
 use super::op::{Counts, GpuOp};
 
 /// Tokens of a chunk.
@@ -44,12 +45,6 @@ impl GpuOp for SelectiveScan {
             tensors.try_into().expect("ten tensors");
         backward::backward(&Inputs { u, delta, a, b, c, survival }, &before, &grad_y, &grad_after).into()
     }
-}
-
-/// An entry of `x [batch, seq, channels]`, however it lies in memory.
-#[cube]
-fn at<F: Float>(x: &Tensor<F>, row: usize, t: usize, channel: usize) -> F {
-    x[row * x.stride(0) + t * x.stride(1) + channel * x.stride(2)]
 }
 
 /// `exp(Δ_t A) s_t` of a channel and a number of its state, whose entry of A is `rate`.
@@ -95,6 +90,7 @@ impl Inputs {
 
     /// Integers wide enough to index what comes in, the states between chunks, and arrays of `others` numbers.
     fn address_type(&self, others: usize) -> AddressType {
-        address_type(&[&self.u, &self.delta, &self.b, &self.c], self.between().num_elements().max(others))
+        let made = self.between().num_elements().max(self.u.meta.shape().num_elements()).max(others);
+        address_type(&[&self.u, &self.delta, &self.b, &self.c], made)
     }
 }

@@ -134,7 +134,8 @@ pub(super) fn backward(
 
     let [of_q, of_k, of_decay] = key_grads(inputs, before, grad_o, &grads, None);
 
-    let (blocks, entries) = (key_dim.div_ceil(BLOCK), v.meta.shape().num_elements());
+    let block = block(rows * chunks * value_dim);
+    let (blocks, entries) = (key_dim.div_ceil(block), v.meta.shape().num_elements());
     let of_v = empty(v, Shape::new([blocks, entries]));
     let (count, dim) = threads(v, rows * chunks * blocks * value_dim);
     value_grads::launch(
@@ -149,7 +150,7 @@ pub(super) fn backward(
         arg(&grads),
         arg(&of_v),
         CHUNK,
-        BLOCK,
+        block,
         elem,
     );
     [of_q, of_k, sum_parts(of_v, [1, blocks, entries], v.meta.shape()), of_decay, grad_before]

@@ -135,7 +135,8 @@ pub(super) fn forward(inputs: &Inputs, state: CubeTensor) -> [CubeTensor; 3] {
         carried(&state, &through, &states, address);
         states
     };
-    let blocks = key_dim.div_ceil(BLOCK);
+    let block = block(rows * chunks * value_dim);
+    let blocks = key_dim.div_ceil(block);
     let outputs = v.meta.shape().num_elements();
     let parts = empty(v, Shape::new([blocks, outputs]));
     let (count, dim) = threads(v, rows * chunks * blocks * value_dim);
@@ -152,7 +153,7 @@ pub(super) fn forward(inputs: &Inputs, state: CubeTensor) -> [CubeTensor; 3] {
         arg(&parts),
         arg(&after),
         CHUNK,
-        BLOCK,
+        block,
         elem,
     );
     [sum_parts(parts, [1, blocks, outputs], v.meta.shape()), after, before]

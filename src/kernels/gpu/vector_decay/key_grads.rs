@@ -4,7 +4,7 @@ use burn::tensor::Shape;
 use burn_wgpu::CubeTensor;
 use cubecl::prelude::*;
 
-use super::{BLOCK, CHUNK, Inputs};
+use super::{CHUNK, Inputs, block};
 use crate::kernels::gpu::chunks::{end_of, sum_parts};
 use crate::kernels::gpu::heads::{at, decay, walk};
 use crate::kernels::gpu::{arg, empty, place_of, threads};
@@ -101,7 +101,8 @@ pub(in crate::kernels::gpu) fn key_grads(
 ) -> [CubeTensor; 3] {
     let Inputs { q, k, v, log_decay } = inputs;
     let [_, rows, chunks, key_dim, value_dim] = inputs.dims();
-    let (blocks, entries) = (value_dim.div_ceil(BLOCK), k.meta.shape().num_elements());
+    let block = block(rows * chunks * key_dim);
+    let (blocks, entries) = (value_dim.div_ceil(block), k.meta.shape().num_elements());
     let parts = [(); 3].map(|()| empty(v, Shape::new([blocks, entries])));
     let [of_q, of_k, of_decay] = &parts;
     let (count, dim) = threads(v, rows * chunks * blocks * key_dim);
@@ -122,7 +123,7 @@ pub(in crate::kernels::gpu) fn key_grads(
         arg(of_k),
         arg(of_decay),
         CHUNK,
-        BLOCK,
+        block,
         taken.is_some(),
         f32::elem_type_native(),
     );

@@ -4,7 +4,7 @@
 //! S_t = Diag(exp(log_decay_t)) S_{t−1} + k_t v_tᵀ        o_t = S_tᵀ q_t
 //! ```
 //!
-//! A number of a state needs nothing of the others, so a state is cut in [`BLOCK`]s of keys for what is summed over keys, and of
+//! A number of a state needs nothing of the others, so a state is cut in blocks of keys for what is summed over keys, and of
 //! values for what is summed over values; every block leaves its part of a sum.
 
 mod backward;
@@ -22,8 +22,14 @@ use super::op::{Counts, GpuOp};
 /// Tokens of a chunk.
 pub(super) const CHUNK: usize = 32;
 
-/// Keys, or values, of one thread.
-const BLOCK: usize = 16;
+/// Keys, or values, of one thread, of so many `threads` if each had all of them: fewer where a GPU would not be busy otherwise, and
+/// more where parts of sums would take room for nothing.
+fn block(threads: usize) -> usize {
+    if threads < BUSY { 16 } else { 64 }
+}
+
+/// Threads that keep any GPU busy.
+const BUSY: usize = 1 << 19;
 
 /// Inputs `q`, `k`, `log_decay [batch, seq, heads, key_dim]`, `v [batch, seq, heads, value_dim]`, `state
 /// [batch, heads, key_dim, value_dim]`; output as `v`; kept are the states that chunks begin with,
@@ -77,7 +83,7 @@ impl Inputs {
     /// Integers wide enough to index what comes in, the states between chunks, and parts of sums.
     pub(super) fn address_type(&self) -> AddressType {
         let [seq, rows, chunks, key_dim, value_dim] = self.dims();
-        let parts = seq * key_dim.max(value_dim) * key_dim.max(value_dim).div_ceil(BLOCK);
+        let parts = seq * key_dim.max(value_dim) * key_dim.max(value_dim).div_ceil(16);
         let made = rows * parts.max(chunks * key_dim * value_dim);
         address_type(&[&self.q, &self.k, &self.v, &self.log_decay], made)
     }
