@@ -80,14 +80,12 @@ type Kernels = Cube;
 impl GpuKernels for Kernels {
     fn gpu_forward(inputs: Tensors<Self>, op: Arc<dyn GpuOp>) -> Tensors<Self> {
         through(inputs, |inputs| {
-            let shapes: Vec<_> = inputs.iter().map(|input| input.meta.shape().clone()).collect();
+            let shapes = cfg!(debug_assertions)
+                .then(|| op.shapes(&inputs.iter().map(|input| input.meta.shape()).collect::<Vec<_>>()));
             let outputs = op.forward(inputs);
-            debug_assert!(
-                op.shapes(&shapes.iter().collect::<Vec<_>>())
-                    .iter()
-                    .eq(outputs.iter().map(|x| x.meta.shape())),
-                "{op:?}"
-            );
+            if let Some(shapes) = shapes {
+                assert!(shapes.iter().eq(outputs.iter().map(|output| output.meta.shape())), "{op:?}");
+            }
             outputs
         })
     }
