@@ -78,7 +78,7 @@ fn mqar(options: &Options) -> Result<()> {
     }
     let chart = Chart {
         title: &format!("Recall of {most} pairs, and what the state takes"),
-        labels: ["state after the sequence (KiB, log scale)", &shares],
+        labels: ["state after the sequence (KiB)", &shares],
         scales: [Scale::Log, Scale::Linear(Some((0.0, 1.02)))],
         side_by_side: false,
     };

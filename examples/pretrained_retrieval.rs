@@ -20,6 +20,7 @@ use burn_sequence::checkpoint::{self, Checkpoint, Tokenizer};
 use burn_sequence::generation::GenerateOptions;
 use burn_sequence::{Error, Result};
 use clap::Parser;
+use common::origin::Origin;
 use common::plots::{Line, draw};
 use common::records::Records;
 use common::statistics::Estimate;
@@ -70,6 +71,8 @@ struct Record {
     state_bytes: usize,
     seconds: f64,
     version: String,
+    #[serde(flatten)]
+    origin: Origin,
 }
 
 fn main() -> std::process::ExitCode {
@@ -105,7 +108,9 @@ fn name(folder: &Path) -> String {
 fn ask(folder: &Path, flags: &Flags, text: &str, records: &mut Records<Record>) -> Result<()> {
     let name = name(folder);
     let tokenizer = Tokenizer::load(folder)?;
-    let published = checkpoint::load(folder, &device::named(flags.device.as_deref())?)?;
+    let device = device::named(flags.device.as_deref())?;
+    let origin = Origin::here(device::called(&device));
+    let published = checkpoint::load(folder, &device)?;
     let source = Source::new(&tokenizer, text)?;
     let all = [Kind::PhoneBook, Kind::Copy, Kind::ShuffledCopy];
     for kind in if flags.kinds.is_empty() { &all[..] } else { &flags.kinds } {
@@ -142,6 +147,7 @@ fn ask(folder: &Path, flags: &Flags, text: &str, records: &mut Records<Record>) 
                 state_bytes: published.model.state_bytes(longest),
                 seconds,
                 version: env!("CARGO_PKG_VERSION").into(),
+                origin: origin.clone(),
             }])?;
         }
     }

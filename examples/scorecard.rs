@@ -19,6 +19,7 @@ use burn_sequence::scorecard::{Score, Scorecard};
 use burn_sequence::{Error, Result};
 use clap::Parser;
 use common::chart::{Chart, Scale, Series};
+use common::origin::Origin;
 use common::progress::Progress;
 use common::statistics::Estimate;
 use common::{cli, device, files, folder, plots, table, text};
@@ -65,6 +66,8 @@ struct Card {
     d_model: usize,
     settings: Scorecard,
     version: String,
+    #[serde(flatten)]
+    origin: Origin,
     scores: Vec<Score>,
 }
 
@@ -105,7 +108,8 @@ fn scorecard(flags: &Flags) -> Result<()> {
         return Ok(());
     }
     let (pattern, version) = (backbone.pattern(), env!("CARGO_PKG_VERSION").into());
-    let card = Card { pattern, d_model: flags.d_model, settings, version, scores };
+    let origin = Origin::here(device::called(&device));
+    let card = Card { pattern, d_model: flags.d_model, settings, version, origin, scores };
     files::write(&path, &format!("{:#}\n", serde_json::json!(card)))?;
     show(&card, out)
 }
@@ -138,7 +142,7 @@ fn show(card: &Card, out: &Path) -> Result<()> {
     let chart = Chart {
         title: "What it still does beyond the lengths of training",
         labels: [
-            "length, in lengths of training (log scale)",
+            "length, in lengths of training",
             "strings without a mistake, or answers right (bars: 95 %, over strings)",
         ],
         scales: [Scale::Log, Scale::Linear(Some((0.0, 1.02)))],

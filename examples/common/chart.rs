@@ -23,7 +23,7 @@ pub enum Scale {
 /// What surrounds the lines.
 pub struct Chart<'a> {
     pub title: &'a str,
-    /// Of x and of y, with units.
+    /// Of x and of y, with units; what else must be known of an axis is added.
     pub labels: [&'a str; 2],
     pub scales: [Scale; 2],
     /// Whether points of several lines at one x stand beside each other, two pixels apart, so that their bars are told apart.
@@ -153,6 +153,12 @@ impl Chart<'_> {
         files::write(path, &svg)
     }
 
+    fn label(&self, axis: usize, lines: usize) -> String {
+        let log = if matches!(self.scales[axis], Scale::Log) { ", log scale" } else { "" };
+        let shifted = axis == 0 && self.side_by_side && lines > 1;
+        format!("{}{log}{}", self.labels[axis], if shifted { "; lines side by side" } else { "" })
+    }
+
     fn draw_on(
         &self,
         area: DrawingArea<SVGBackend<'_>, Shift>,
@@ -177,8 +183,8 @@ impl Chart<'_> {
             )?;
         chart
             .configure_mesh()
-            .x_desc(self.labels[0])
-            .y_desc(self.labels[1])
+            .x_desc(self.label(0, lines.len()))
+            .y_desc(self.label(1, lines.len()))
             .x_label_formatter(&|&x| x_scale.label(x))
             .y_label_formatter(&|&y| y_scale.label(y))
             .light_line_style(TRANSPARENT)

@@ -9,6 +9,7 @@ pub mod experiment;
 pub mod files;
 pub mod folder;
 pub mod models;
+pub mod origin;
 pub mod people;
 pub mod plots;
 pub mod progress;

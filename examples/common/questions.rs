@@ -11,6 +11,7 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 
 use super::experiment::{Arm, Metric, Point, Probe};
+use super::origin::Origin;
 use super::progress::{Progress, interrupted};
 use super::records::{Record, Run};
 
@@ -65,7 +66,7 @@ fn is_long((_, _, (tokens, _)): &Open) -> bool {
 pub struct About<'a> {
     pub run: &'a Run,
     pub params: usize,
-    pub device: String,
+    pub origin: Origin,
     /// The fingerprint of what it was trained on.
     pub task: String,
     /// Of a point, at most.
@@ -80,7 +81,7 @@ pub fn ask(
     earlier: &[Record],
     progress: &mut Progress,
 ) -> Vec<Record> {
-    let About { run, params, device, task: trained_on, strings } = about;
+    let About { run, params, origin, task: trained_on, strings } = about;
     let last = outcome.curve.last().expect("a run ends with an evaluation");
     let grows = outcome.model.backbone.state_growth() == StateGrowth::Linear;
     let questions: Vec<_> = open(arm, run, earlier).filter(|question| !grows || !is_long(question)).collect();
@@ -116,7 +117,7 @@ pub fn ask(
             probe: probe.name.into(),
             x: point.x,
             test_len: point.length,
-            device: device.clone(),
+            origin: origin.clone(),
             task: trained_on.clone(),
             state_bytes: state_bits.div_ceil(8),
             state_bits,

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::files;
+use super::origin::Origin;
 
 /// A run: who was trained on what, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,9 +51,8 @@ pub struct Record {
     pub probe: String,
     pub x: usize,
     pub test_len: usize,
-    /// Empty in records older than this.
-    #[serde(default)]
-    pub device: String,
+    #[serde(flatten)]
+    pub origin: Origin,
     /// [`fingerprint`](burn_sequence::tasks::fingerprint) of what was trained on; empty in records older than this.
     #[serde(default)]
     pub task: String,

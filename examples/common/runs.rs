@@ -17,9 +17,11 @@ use fnv::FnvHasher;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::cli::Options;
+use super::device;
 use super::experiment::{Arm, Experiment};
 use super::folder::{Files, Results, check_new, lock};
 use super::models::Contender;
+use super::origin::Origin;
 use super::progress::{Overall, Progress, interrupt, interrupted};
 use super::questions::{About, ask, points, unanswered};
 use super::records::{CurveRecord, Record, Run, best_rate};
@@ -211,9 +213,8 @@ impl Session<'_> {
     fn train_and_ask(&self, arm: &Arm, run: &Run) -> Result<Option<Answers>> {
         let (config, model) = model(run, arm.task.vocab_size(), self.options)?;
         let params = model.num_params();
-        let own = format!("{:?}", self.options.device()?);
-        let own = || own.trim_start_matches("Device<").trim_end_matches('>').to_string();
-        let device = self.trainer.devices().unwrap_or_else(own);
+        let own = device::called(&self.options.device()?);
+        let origin = Origin::here(self.trainer.devices().unwrap_or(own));
         let training = TrainingConfig::new(run.steps)
             .with_batch_size(run.batch_size)
             .with_context_len(run.context_len)
@@ -239,7 +240,7 @@ impl Session<'_> {
         };
         let curve: Vec<CurveRecord> = outcome.curve.iter().map(point).collect();
         let about =
-            About { run, params, device, task: fingerprint(&*arm.task), strings: self.options.strings() };
+            About { run, params, origin, task: fingerprint(&*arm.task), strings: self.options.strings() };
         let is_known = self.files.lock().expect("no run panics while it writes").hold(run, &curve);
         let earlier = if is_known { self.earlier } else { &[] };
         let found = ask(arm, &about, &outcome, earlier, &mut progress);

@@ -62,8 +62,8 @@ impl Copied {
     }
 }
 
-/// What to ask: of strings over each of `alphabets`, at each of `lengths`, with keys of `n` letters, or the fewest with a chance
-/// below 0.01 of a repeat; and at the least of the lengths with shorter keys too.
+/// What to ask: of strings over each of `alphabets`, at each of `lengths`, with keys of `n` letters; or of the fewest with a chance
+/// below 0.01 of a repeat, and at the least of the lengths of all that are shorter.
 ///
 /// # Errors
 ///
@@ -85,7 +85,7 @@ pub fn questions(
         let strings = options.strings().min(1_000_000 / length.max(1)).max(1);
         let question = Question { length, alphabet, n: longest, strings };
         question.task()?;
-        let shortest = if Some(length) == least { 1 } else { longest };
+        let shortest = if n.is_none() && Some(length) == least { 1 } else { longest };
         questions.extend((shortest..=longest).map(|n| Question { n, ..question }));
     }
     Ok(questions)

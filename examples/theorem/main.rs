@@ -26,7 +26,7 @@ struct Flags {
     /// Letters of the copier's strings.
     #[arg(long, value_delimiter = ',', default_values_t = [2, 4, 26])]
     alphabet: Vec<usize>,
-    /// Letters of the copier's keys [default: the fewest with a chance below 0.01 of a repeat].
+    /// Letters of the copier's keys [default: the fewest with a chance below 0.01 of a repeat, and at the least length shorter ones].
     #[arg(long)]
     n: Option<usize>,
     /// Letters of the copier's strings [default: 100, 1000, 10000].

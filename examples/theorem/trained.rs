@@ -86,8 +86,8 @@ pub fn rounded(experiment: &Experiment, options: &Options) -> Result<()> {
         });
     }
     let chart = Chart {
-        title: "What a state of so many bits copies",
-        labels: ["bits of the state (log scale)", &plots::with_bars(Metric::Strings.label(), &lines)],
+        title: &format!("What a state of so many bits copies: {LENGTH} letters of {LETTERS}"),
+        labels: ["bits of the state", &plots::with_bars(Metric::Strings.label(), &lines)],
         scales: [Scale::Log, Scale::Linear(Some((0.0, 1.02)))],
         side_by_side: false,
     };

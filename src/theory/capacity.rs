@@ -1,7 +1,23 @@
 //! Bounds for a model whose state after the string has so many bits.
 //!
-//! The bits are all that crosses from the string to its copy: a recurrence's state, a convolution's window, a cache. For
-//! models trained in practice these are bounds and nothing more: they fall far below them.
+//! The bits are all that crosses from the string to its copy: a recurrence's state, a convolution's window, a cache. They are eight
+//! times [`LanguageModel::state_bytes`](crate::models::LanguageModel::state_bytes), or, of a state that is rounded,
+//! [`Quantised::row_bits`](super::Quantised::row_bits). For models trained in practice these are bounds and nothing more: they
+//! fall far below them.
+//!
+//! ```
+//! use burn_sequence::models::LanguageModelConfig;
+//! use burn_sequence::tasks::vocabulary;
+//! use burn_sequence::theory::capacity::string_accuracy_bound;
+//!
+//! let config: LanguageModelConfig = LanguageModelConfig::parse("2*mamba(d_state=4)", 8, vocabulary::SIZE)?;
+//! let model = config.init(&burn::tensor::Device::default());
+//! let bits = 8.0 * model.state_bytes(1000) as f64;
+//! assert_eq!(bits, 7_168.0);
+//! assert_eq!(string_accuracy_bound(bits, 1000, 26), 1.0); // 4,701 bits are enough
+//! assert!(string_accuracy_bound(bits, 2000, 26) < 1e-300);
+//! # Ok::<(), burn_sequence::Error>(())
+//! ```
 
 /// The greatest part of the strings of `length` letters over `alphabet` that can be copied without a mistake:
 ///
@@ -120,6 +136,23 @@ mod tests {
         let bits = f64::from(kept) * 2.0;
         let right = 0.25_f64.powi(length - kept);
         assert!((string_accuracy_bound(bits, length as usize, alphabet) - right).abs() < 1e-12);
+    }
+
+    /// The states that `examples/theorem` trained and rounded, 8 of 4 letters: none copied more than its bits allow, and chance.
+    #[test]
+    fn nothing_measured_is_above_the_bound() {
+        let records = include_str!("../../docs/experiments/theorem/results.jsonl");
+        let mut tight = 0;
+        for record in records.lines() {
+            let record: serde_json::Value = serde_json::from_str(record).unwrap();
+            let number = |name: &str| record[name].as_f64().unwrap();
+            assert_eq!(number("test_len"), 8.0);
+            let bound = string_accuracy_bound(number("state_bits"), 8, 4);
+            let chance = 5.0 * (bound * (1.0 - bound) / number("strings")).sqrt();
+            assert!(number("string_accuracy") <= bound + chance, "{record}");
+            tight += usize::from(bound < 1.0);
+        }
+        assert!(tight > 10, "records that the bound says something of: {tight}");
     }
 
     #[test]

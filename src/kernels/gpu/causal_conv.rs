@@ -307,8 +307,8 @@ impl GpuOp for CausalConv {
             BLOCK,
             elem,
         );
-        let grad_weight = sum_parts(of_weight, [1, blocks, d_conv * channels], weight.meta.shape());
-        let grad_bias = sum_parts(of_bias, [1, blocks, channels], bias.meta.shape());
+        let grad_weight = sum_parts(of_weight, [1, blocks], weight.meta.shape());
+        let grad_bias = sum_parts(of_bias, [1, blocks], bias.meta.shape());
         vec![grad_x, grad_weight, grad_bias, grad_window]
     }
 }

@@ -102,8 +102,16 @@ pub(super) fn carried_back(
     grad_before
 }
 
-/// `parts [before, parts, after]` summed over its middle, shaped as `shape`.
-pub(super) fn sum_parts(parts: CubeTensor, [before, count, after]: [usize; 3], shape: &Shape) -> CubeTensor {
+/// Room for so many parts of a sum that is shaped as `like [batch, …]`: `[count · batch, …]`.
+pub(super) fn parts(like: &CubeTensor, count: usize) -> CubeTensor {
+    let mut shape = like.meta.shape().clone();
+    shape[0] *= count;
+    empty(like, shape)
+}
+
+/// `parts [before, count, …]` summed over its middle, shaped as `shape`.
+pub(super) fn sum_parts(parts: CubeTensor, [before, count]: [usize; 2], shape: &Shape) -> CubeTensor {
+    let after = shape.num_elements() / before;
     let parts = CubeBackend::float_reshape(parts, Shape::new([before, count, after]));
     let sum = if count > 1 { CubeBackend::float_sum_dim(parts, 1) } else { parts };
     CubeBackend::float_reshape(sum, shape.clone())

@@ -22,8 +22,13 @@ pub(super) fn walk<F: Float>(x: &Tensor<F>, row: usize) -> Walk {
 }
 
 #[cube]
+pub(super) fn place(walk: &Walk, t: usize, element: usize) -> usize {
+    walk.start + t * walk.token + element * walk.element
+}
+
+#[cube]
 pub(super) fn at<F: Float>(x: &Tensor<F>, walk: &Walk, t: usize, element: usize) -> F {
-    x[walk.start + t * walk.token + element * walk.element]
+    x[place(walk, t, element)]
 }
 
 /// `exp(log_decay)`; e⁻¹⁰⁰⁰ is 0 in every float type, and not every GPU knows −∞.

@@ -249,7 +249,7 @@ impl GpuOp for Norm {
             BLOCK,
             elem,
         );
-        let sum = |parts| sum_parts(parts, [1, blocks, entries[0]], entries);
+        let sum = |parts| sum_parts(parts, [1, blocks], entries);
         let mut grads = vec![grad_x, sum(of_gamma)];
         if self.centred {
             grads.push(sum(of_beta));

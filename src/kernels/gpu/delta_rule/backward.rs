@@ -11,7 +11,7 @@ use burn_wgpu::CubeBackend;
 use cubecl::prelude::*;
 
 use super::*;
-use crate::kernels::gpu::heads::{at, decay, walk};
+use crate::kernels::gpu::heads::{at, decay, place, walk};
 use crate::kernels::gpu::vector_decay::key_grads;
 use crate::kernels::gpu::{arg, empty, place_of, threads};
 
@@ -32,7 +32,7 @@ fn back<F: Float>(
     #[comptime] key_dim: usize,
     #[define(F)] _dtype: ElemType,
 ) {
-    let (seq, heads, value_dim) = (k.shape(1), k.shape(2), grad_o.shape(3));
+    let (seq, value_dim) = (k.shape(1), grad_o.shape(3));
     let (rows, chunks) = (grads.shape(0), grads.shape(1));
     let here = ABSOLUTE_POS;
     if here >= rows * value_dim {
@@ -46,7 +46,7 @@ fn back<F: Float>(
     for i in 0..key_dim {
         grad[i] = grad_after[place_of::<F>(grad_after, (row * key_dim + i) * value_dim + value)];
     }
-    let (batch, head) = (row / heads, row % heads);
+    let found = walk::<F>(&*grad_v, row);
     for back in 0..seq {
         let t = seq - 1 - back;
         if back == 0 || (t + 1) % chunk == 0 {
@@ -68,7 +68,7 @@ fn back<F: Float>(
         for i in 0..key_dim {
             grad[i] = kept * (grad[i] - at::<F>(k, &keys, t, i) * of_v);
         }
-        let place = ((batch * seq + t) * heads + head) * value_dim + value;
+        let place = place(&found, t, value);
         grad_written[place] = of_written;
         grad_v[place] = of_v;
     }

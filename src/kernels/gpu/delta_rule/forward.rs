@@ -3,7 +3,7 @@
 use cubecl::prelude::*;
 
 use super::*;
-use crate::kernels::gpu::heads::{at, decay, walk};
+use crate::kernels::gpu::heads::{at, decay, place, walk};
 use crate::kernels::gpu::{arg, empty, place_of, threads};
 
 /// One thread for a value of a state.
@@ -24,7 +24,7 @@ fn go<F: Float>(
     #[comptime] key_dim: usize,
     #[define(F)] _dtype: ElemType,
 ) {
-    let (seq, heads, value_dim) = (k.shape(1), k.shape(2), v.shape(3));
+    let (seq, value_dim) = (k.shape(1), v.shape(3));
     let (rows, chunks) = (before.shape(0), before.shape(1));
     let here = ABSOLUTE_POS;
     if here >= rows * value_dim {
@@ -38,7 +38,7 @@ fn go<F: Float>(
     for i in 0..key_dim {
         h[i] = state[place_of::<F>(state, (row * key_dim + i) * value_dim + value)];
     }
-    let (batch, head) = (row / heads, row % heads);
+    let found = walk::<F>(&*o, row);
     for t in 0..seq {
         if t % chunk == 0 {
             #[unroll]
@@ -61,7 +61,7 @@ fn go<F: Float>(
             h[i] += at::<F>(k, &keys, t, i) * write;
             read += h[i] * at::<F>(q, &queries, t, i);
         }
-        let place = ((batch * seq + t) * heads + head) * value_dim + value;
+        let place = place(&found, t, value);
         o[place] = read;
         written[place] = write;
         missing[place] = error;

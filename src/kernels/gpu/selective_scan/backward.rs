@@ -257,8 +257,8 @@ pub(super) fn backward(
         BLOCK,
         elem,
     );
-    let grad_a = sum_parts(grad_a, [1, batch * chunks, d_inner * d_state], a.meta.shape());
-    let grad_b = sum_parts(grad_b, [batch, blocks, seq * d_state], b.meta.shape());
-    let grad_c = sum_parts(grad_c, [batch, blocks, seq * d_state], c.meta.shape());
+    let grad_a = sum_parts(grad_a, [1, batch * chunks], a.meta.shape());
+    let grad_b = sum_parts(grad_b, [batch, blocks], b.meta.shape());
+    let grad_c = sum_parts(grad_c, [batch, blocks], c.meta.shape());
     [grad_u, grad_delta, grad_a, grad_b, grad_c, grad_before]
 }

@@ -5,8 +5,8 @@
 use cubecl::prelude::*;
 
 use super::*;
-use crate::kernels::gpu::chunks::{carried_back, end_of, sum_parts};
-use crate::kernels::gpu::heads::{at, decay, walk};
+use crate::kernels::gpu::chunks::{carried_back, end_of, parts, sum_parts};
+use crate::kernels::gpu::heads::{at, decay, place, walk};
 use crate::kernels::gpu::{arg, empty, threads};
 
 /// One thread for a number of a chunk's state: its gradient where none comes from after the chunk, and what the chunk leaves of
@@ -48,7 +48,7 @@ fn chunk_starts<F: Float>(
 }
 
 /// One thread for a value of a chunk and a block of keys, whose gradients of the state are in registers: the block's part of the
-/// gradients of `v`, `[blocks, batch, seq, heads, value_dim]`.
+/// gradients of `v`, `[blocks · batch, seq, heads, value_dim]`.
 #[cube(launch, address_type = "dynamic")]
 fn value_grads<F: Float>(
     q: &Tensor<F>,
@@ -61,8 +61,9 @@ fn value_grads<F: Float>(
     #[comptime] block: usize,
     #[define(F)] _dtype: ElemType,
 ) {
-    let (seq, heads, key_dim, value_dim) = (k.shape(1), k.shape(2), k.shape(3), grad_o.shape(3));
-    let (rows, chunks, blocks) = (grads.shape(0), grads.shape(1), grad_v.shape(0));
+    let (seq, key_dim, value_dim) = (k.shape(1), k.shape(3), grad_o.shape(3));
+    let (rows, chunks) = (grads.shape(0), grads.shape(1));
+    let blocks = grad_v.shape(0) / k.shape(0);
     let here = ABSOLUTE_POS;
     if here >= rows * chunks * blocks * value_dim {
         terminate!();
@@ -85,7 +86,7 @@ fn value_grads<F: Float>(
             grad[i] = grads[state + (first + i) * value_dim];
         }
     }
-    let (batch, head) = (row / heads, row % heads);
+    let of_v = walk::<F>(&*grad_v, part * rows + row);
     for back in start..end {
         let t = end - 1 - (back - start);
         let out = at::<F>(grad_o, &outs, t, value);
@@ -99,7 +100,7 @@ fn value_grads<F: Float>(
                 grad[i] *= decay::<F>(log_decay, &decays, t, key);
             }
         }
-        grad_v[(((part * (rows / heads) + batch) * seq + t) * heads + head) * value_dim + value] = sum;
+        grad_v[place(&of_v, t, value)] = sum;
     }
 }
 
@@ -135,8 +136,8 @@ pub(super) fn backward(
     let [of_q, of_k, of_decay] = key_grads(inputs, before, grad_o, &grads, None);
 
     let block = block(rows * chunks * value_dim);
-    let (blocks, entries) = (key_dim.div_ceil(block), v.meta.shape().num_elements());
-    let of_v = empty(v, Shape::new([blocks, entries]));
+    let blocks = key_dim.div_ceil(block);
+    let of_v = parts(v, blocks);
     let (count, dim) = threads(v, rows * chunks * blocks * value_dim);
     value_grads::launch(
         client,
@@ -153,5 +154,5 @@ pub(super) fn backward(
         block,
         elem,
     );
-    [of_q, of_k, sum_parts(of_v, [1, blocks, entries], v.meta.shape()), of_decay, grad_before]
+    [of_q, of_k, sum_parts(of_v, [1, blocks], v.meta.shape()), of_decay, grad_before]
 }

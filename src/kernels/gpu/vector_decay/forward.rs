@@ -5,8 +5,8 @@ use burn_wgpu::CubeBackend;
 use cubecl::prelude::*;
 
 use super::*;
-use crate::kernels::gpu::chunks::{carried, end_of, sum_parts};
-use crate::kernels::gpu::heads::{at, decay, walk};
+use crate::kernels::gpu::chunks::{carried, end_of, parts, sum_parts};
+use crate::kernels::gpu::heads::{at, decay, place, walk};
 use crate::kernels::gpu::{arg, empty, place_of, threads};
 
 /// One thread for a number of a chunk's state: what the chunk comes to from zeros, and what it leaves of a state before.
@@ -45,7 +45,7 @@ fn chunk_ends<F: Float>(
 }
 
 /// One thread for a value of a chunk and a block of keys, whose numbers of the state are in registers: the block's part of
-/// the output, `[blocks, batch, seq, heads, value_dim]`.
+/// the output, `[blocks · batch, seq, heads, value_dim]`.
 #[cube(launch, address_type = "dynamic")]
 fn read_chunks<F: Float>(
     q: &Tensor<F>,
@@ -59,8 +59,9 @@ fn read_chunks<F: Float>(
     #[comptime] block: usize,
     #[define(F)] _dtype: ElemType,
 ) {
-    let (seq, heads, key_dim, value_dim) = (k.shape(1), k.shape(2), k.shape(3), v.shape(3));
-    let (rows, chunks, blocks) = (before.shape(0), before.shape(1), o.shape(0));
+    let (seq, key_dim, value_dim) = (k.shape(1), k.shape(3), v.shape(3));
+    let (rows, chunks) = (before.shape(0), before.shape(1));
+    let blocks = o.shape(0) / k.shape(0);
     let here = ABSOLUTE_POS;
     if here >= rows * chunks * blocks * value_dim {
         terminate!();
@@ -83,7 +84,7 @@ fn read_chunks<F: Float>(
             h[i] = before[place_of::<F>(before, state + (first + i) * value_dim)];
         }
     }
-    let (batch, head) = (row / heads, row % heads);
+    let outs = walk::<F>(&*o, part * rows + row);
     for t in start..end {
         let written = at::<F>(v, &values, t, value);
         let mut read = F::new(0.0_f32);
@@ -95,7 +96,7 @@ fn read_chunks<F: Float>(
                 read += at::<F>(q, &queries, t, key) * h[i];
             }
         }
-        o[(((part * (rows / heads) + batch) * seq + t) * heads + head) * value_dim + value] = read;
+        o[place(&outs, t, value)] = read;
     }
     if end == seq {
         #[unroll]
@@ -137,8 +138,7 @@ pub(super) fn forward(inputs: &Inputs, state: CubeTensor) -> [CubeTensor; 3] {
     };
     let block = block(rows * chunks * value_dim);
     let blocks = key_dim.div_ceil(block);
-    let outputs = v.meta.shape().num_elements();
-    let parts = empty(v, Shape::new([blocks, outputs]));
+    let parts = parts(v, blocks);
     let (count, dim) = threads(v, rows * chunks * blocks * value_dim);
     read_chunks::launch(
         client,
@@ -156,5 +156,5 @@ pub(super) fn forward(inputs: &Inputs, state: CubeTensor) -> [CubeTensor; 3] {
         block,
         elem,
     );
-    [sum_parts(parts, [1, blocks, outputs], v.meta.shape()), after, before]
+    [sum_parts(parts, [1, blocks], v.meta.shape()), after, before]
 }

@@ -1,16 +1,15 @@
 //! The gradients of what reads, writes and decays by keys, for the recurrence as it stands and for the delta rule.
 
-use burn::tensor::Shape;
 use burn_wgpu::CubeTensor;
 use cubecl::prelude::*;
 
 use super::{CHUNK, Inputs, block};
-use crate::kernels::gpu::chunks::{end_of, sum_parts};
-use crate::kernels::gpu::heads::{at, decay, walk};
-use crate::kernels::gpu::{arg, empty, place_of, threads};
+use crate::kernels::gpu::chunks::{end_of, parts, sum_parts};
+use crate::kernels::gpu::heads::{at, decay, place, walk};
+use crate::kernels::gpu::{arg, place_of, threads};
 
 /// One thread for a key of a chunk and a block of values: the block's part of the gradients of `q`, `k` and `log_decay`,
-/// `[blocks, batch, seq, heads, key_dim]`.
+/// `[blocks · batch, seq, heads, key_dim]`.
 #[cube(launch, address_type = "dynamic")]
 fn by_keys<F: Float>(
     q: &Tensor<F>,
@@ -29,8 +28,9 @@ fn by_keys<F: Float>(
     #[comptime] overwrites: bool,
     #[define(F)] _dtype: ElemType,
 ) {
-    let (seq, heads, key_dim, value_dim) = (k.shape(1), k.shape(2), k.shape(3), v.shape(3));
-    let (rows, chunks, blocks) = (grads.shape(0), grads.shape(1), grad_q.shape(0));
+    let (seq, key_dim, value_dim) = (k.shape(1), k.shape(3), v.shape(3));
+    let (rows, chunks) = (grads.shape(0), grads.shape(1));
+    let blocks = grad_q.shape(0) / k.shape(0);
     let here = ABSOLUTE_POS;
     if here >= rows * chunks * blocks * key_dim {
         terminate!();
@@ -79,9 +79,9 @@ fn by_keys<F: Float>(
             of_decay[i] += grad * states[i];
         }
     }
-    let (batch, head) = (row / heads, row % heads);
+    let found = walk::<F>(&*grad_q, part * rows + row);
     for t in start..end {
-        let place = (((part * (rows / heads) + batch) * seq + t) * heads + head) * key_dim + key;
+        let place = place(&found, t, key);
         grad_q[place] = of_q[t - start];
         grad_k[place] = of_k[t - start];
         grad_decay[place] = of_decay[t - start];
@@ -102,9 +102,9 @@ pub(in crate::kernels::gpu) fn key_grads(
     let Inputs { q, k, v, log_decay } = inputs;
     let [_, rows, chunks, key_dim, value_dim] = inputs.dims();
     let block = block(rows * chunks * key_dim);
-    let (blocks, entries) = (value_dim.div_ceil(block), k.meta.shape().num_elements());
-    let parts = [(); 3].map(|()| empty(v, Shape::new([blocks, entries])));
-    let [of_q, of_k, of_decay] = &parts;
+    let blocks = value_dim.div_ceil(block);
+    let found = [(); 3].map(|()| parts(k, blocks));
+    let [of_q, of_k, of_decay] = &found;
     let (count, dim) = threads(v, rows * chunks * blocks * key_dim);
     by_keys::launch(
         &v.client,
@@ -127,5 +127,5 @@ pub(in crate::kernels::gpu) fn key_grads(
         taken.is_some(),
         f32::elem_type_native(),
     );
-    parts.map(|parts| sum_parts(parts, [1, blocks, entries], k.meta.shape()))
+    found.map(|parts| sum_parts(parts, [1, blocks], k.meta.shape()))
 }
