@@ -20,7 +20,7 @@ use burn_sequence::checkpoint::{self, Checkpoint, Tokenizer};
 use burn_sequence::generation::GenerateOptions;
 use burn_sequence::{Error, Result};
 use clap::Parser;
-use common::origin::Origin;
+use common::origin::{self, Origin};
 use common::plots::{Line, draw};
 use common::records::Records;
 use common::statistics::Estimate;
@@ -109,7 +109,7 @@ fn ask(folder: &Path, flags: &Flags, text: &str, records: &mut Records<Record>) 
     let name = name(folder);
     let tokenizer = Tokenizer::load(folder)?;
     let device = device::named(flags.device.as_deref())?;
-    let origin = Origin::here(device::called(&device));
+    let origin = Origin::here(origin::called(&device));
     let published = checkpoint::load(folder, &device)?;
     let source = Source::new(&tokenizer, text)?;
     let all = [Kind::PhoneBook, Kind::Copy, Kind::ShuffledCopy];

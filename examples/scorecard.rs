@@ -19,7 +19,7 @@ use burn_sequence::scorecard::{Score, Scorecard};
 use burn_sequence::{Error, Result};
 use clap::Parser;
 use common::chart::{Chart, Scale, Series};
-use common::origin::Origin;
+use common::origin::{self, Origin};
 use common::progress::Progress;
 use common::statistics::Estimate;
 use common::{cli, device, files, folder, plots, table, text};
@@ -108,7 +108,7 @@ fn scorecard(flags: &Flags) -> Result<()> {
         return Ok(());
     }
     let (pattern, version) = (backbone.pattern(), env!("CARGO_PKG_VERSION").into());
-    let origin = Origin::here(device::called(&device));
+    let origin = Origin::here(origin::called(&device));
     let card = Card { pattern, d_model: flags.d_model, settings, version, origin, scores };
     files::write(&path, &format!("{:#}\n", serde_json::json!(card)))?;
     show(&card, out)

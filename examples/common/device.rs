@@ -48,8 +48,3 @@ pub fn named(name: Option<&str>) -> Result<Device> {
         _ => problem(format!("not compiled in; add `--features {kind}` to the command, or name another")),
     }
 }
-
-/// What a device is called in records.
-pub fn called(device: &Device) -> String {
-    format!("{device:?}").trim_start_matches("Device<").trim_end_matches('>').into()
-}

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 /// By which code on which machine; what older records do not say is empty.
@@ -22,6 +23,11 @@ impl Origin {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Self { device, processor: format!("{}, {threads} threads", processor()), revision: revision() }
     }
+}
+
+/// What a device is called in records.
+pub fn called(device: &Device) -> String {
+    format!("{device:?}").trim_start_matches("Device<").trim_end_matches('>').into()
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -17,11 +17,10 @@ use fnv::FnvHasher;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::cli::Options;
-use super::device;
 use super::experiment::{Arm, Experiment};
 use super::folder::{Files, Results, check_new, lock};
 use super::models::Contender;
-use super::origin::Origin;
+use super::origin::{self, Origin};
 use super::progress::{Overall, Progress, interrupt, interrupted};
 use super::questions::{About, ask, points, unanswered};
 use super::records::{CurveRecord, Record, Run, best_rate};
@@ -213,7 +212,7 @@ impl Session<'_> {
     fn train_and_ask(&self, arm: &Arm, run: &Run) -> Result<Option<Answers>> {
         let (config, model) = model(run, arm.task.vocab_size(), self.options)?;
         let params = model.num_params();
-        let own = device::called(&self.options.device()?);
+        let own = origin::called(&self.options.device()?);
         let origin = Origin::here(self.trainer.devices().unwrap_or(own));
         let training = TrainingConfig::new(run.steps)
             .with_batch_size(run.batch_size)
