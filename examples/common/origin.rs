@@ -13,7 +13,7 @@ pub struct Origin {
     pub device: String,
     /// And how many threads there are.
     pub processor: String,
-    /// The commit checked out where this was built, `-dirty` if it was changed; empty without git.
+    /// The commit that is checked out, when this runs, where it was built, `-dirty` if that was changed; empty without git.
     pub revision: String,
 }
 
