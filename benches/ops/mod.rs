@@ -5,10 +5,12 @@
 mod arguments;
 mod attention;
 mod causal_conv;
+mod complex_scan;
 mod delta_rule;
 mod diagonal_scan;
 mod linear;
 mod lstm;
+mod rms_norm;
 mod scalar_decay;
 mod selective_scan;
 mod vector_decay;
@@ -17,14 +19,16 @@ pub use arguments::{Arguments, Input, uniform};
 
 use burn::tensor::Tensor;
 
-/// Every op there is.
-pub static OPS: [Op; 9] = [
+/// What is timed.
+pub static OPS: [Op; 11] = [
     attention::OP,
     causal_conv::OP,
+    complex_scan::OP,
     delta_rule::OP,
     diagonal_scan::OP,
     linear::OP,
     lstm::OP,
+    rms_norm::OP,
     scalar_decay::OP,
     selective_scan::OP,
     vector_decay::OP,

@@ -2,7 +2,7 @@
 //!
 //! An op is named by its recurrence, not by a paper; one serves many layers. Attention and the recurrences have a
 //! `…_reference` (the paper's loop, the oracle); every op has a portable form in plain tensor operations for every backend,
-//! and, where the kernel exists, a fused form for the CPU backends; [`Implementation`] chooses.
+//! and, where the kernel exists, a fused form for the CPU backends or for GPUs; [`Implementation`] chooses.
 
 mod activation;
 mod attention;
