@@ -91,7 +91,8 @@ fn generate(flags: &Flags) -> Result<()> {
         .with_stop_tokens(stop_tokens);
     (options.top_k, options.top_p) = (flags.top_k, flags.top_p);
 
-    let mut rows: Vec<Text> = prompts.iter().map(|_| Text::new(&tokenizer)).collect();
+    let mut rows =
+        prompts.iter().map(|prompt| Text::after(prompt, &tokenizer)).collect::<Result<Vec<_>>>()?;
     // One text is told as it comes; several would be told in turns, and wait for the end.
     let alone = rows.len() == 1;
     let began = Instant::now();
@@ -176,8 +177,8 @@ struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    fn new(tokenizer: &'a Tokenizer) -> Self {
-        Self { stream: tokenizer.stream(), text: String::new(), told: 0, ended: false }
+    fn after(prompt: &[u32], tokenizer: &'a Tokenizer) -> Result<Self> {
+        Ok(Self { stream: tokenizer.stream_after(prompt)?, text: String::new(), told: 0, ended: false })
     }
 
     /// What was held back, in case more came.

@@ -28,12 +28,14 @@ pub(crate) fn check_size(whose: &str, name: &str, size: usize, least: usize) -> 
     Err(Error::Config(format!("{whose}: {name} must be {bound}, got {size}")))
 }
 
-/// A number that something is divided by, or that keeps a root from 0.
+/// A number that something is divided by, or that keeps a root from 0: in 32 bits, too.
 pub(crate) fn check_positive(whose: &str, name: &str, value: f64) -> Result<()> {
-    if value > 0.0 && value.is_finite() {
-        return Ok(());
-    }
-    Err(Error::Config(format!("{whose}: {name} must be positive and finite, got {value}")))
+    let problem = match value {
+        _ if !(value > 0.0 && value.is_finite()) => format!("positive and finite, got {value}"),
+        _ if !(value as f32).is_normal() => format!("neither 0 nor infinite in 32 bits, got {value:e}"),
+        _ => return Ok(()),
+    };
+    Err(Error::Config(format!("{whose}: {name} must be {problem}")))
 }
 
 /// Step sizes are positive, in order, and not beyond what f32 holds.

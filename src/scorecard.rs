@@ -149,7 +149,7 @@ impl Scorecard {
                 .with_packing(Packing::Segments)
                 .with_seed(self.seed);
             let outcome = fit(config.init(&device.clone().autodiff()), &*task, &training, observer)?;
-            if outcome.steps < self.steps {
+            if outcome.interrupted {
                 break;
             }
             let tokens = (self.steps * self.batch_size * context_len) as f64;

@@ -9,8 +9,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use burn::tensor::{Device, Int, Tensor};
 use burn_sequence::generation::GenerateOptions;
 use burn_sequence::layers::*;
-use burn_sequence::models::{LanguageModel, LanguageModelConfig};
-use burn_sequence::ops::Segments;
+use burn_sequence::models::{LanguageModel, LanguageModelConfig, LayerConfig};
+use burn_sequence::ops::{
+    DiagonalScanInputs, Gates, Implementation, Segments, VectorDecayInputs, diagonal_scan, vector_decay,
+};
 
 fn message(act: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(act)).expect_err("this must panic");
@@ -277,6 +279,34 @@ fn saved_models_that_are_damaged() {
     assert!(found.contains("model.bpk") && found.contains("is missing"), "{found}");
 }
 
+/// An option of another name would be passed over, and the model be another one.
+#[test]
+fn saved_models_with_options_that_nobody_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let pattern = "attention(n_heads=2, window=4) + swiglu, mamba | gla(n_heads=2)";
+    let config: LanguageModelConfig = LanguageModelConfig::parse(pattern, 8, 10).unwrap();
+    config.save_model(&config.init(&Device::default()), folder.path()).unwrap();
+    let path = folder.path().join("config.json");
+    let json = std::fs::read_to_string(&path).unwrap();
+    for (known, other) in
+        [("window", "windows"), ("d_state", "state"), ("gate_normalizer", "gate_normaliser")]
+    {
+        std::fs::write(
+            &path,
+            json.replacen(&format!("\"{known}\":"), &format!("\"{other}\": 3, \"{known}\":"), 1),
+        )
+        .unwrap();
+        let found =
+            <LanguageModelConfig>::load_model(folder.path(), &Device::default()).unwrap_err().to_string();
+        assert!(
+            found.contains("config.json") && found.contains(&format!("{other}\" is no option")),
+            "{found}"
+        );
+    }
+    std::fs::write(&path, format!("{json} and more")).unwrap();
+    assert!(<LanguageModelConfig>::load_model(folder.path(), &Device::default()).is_err());
+}
+
 #[test]
 fn saved_states_of_another_model() {
     let device = Device::default();
@@ -294,6 +324,66 @@ fn saved_states_of_another_model() {
     assert!(found.contains("[1, 16, 16], expected [1, 16, 32]"), "{found}");
     std::fs::write(&path, b"no state").unwrap();
     assert!(model().init_state(1, &device).load(&path).is_err());
+    // Columns that a window has dropped are missing without one.
+    let attention = |window| AttentionConfig::new(8).with_n_heads(2).with_window(window).build(&device);
+    let (_, state) = attention(Some(4)).forward(Tensor::ones([1, 9, 8], &device), None, None);
+    state.save(&path).unwrap();
+    for window in [None, Some(3), Some(8)] {
+        let found = attention(window).init_state(1, &device).load(&path).unwrap_err().to_string();
+        assert!(found.contains("do not fit together"), "{window:?}: {found}");
+    }
+    assert!(attention(Some(4)).init_state(1, &device).load(&path).is_ok());
+}
+
+#[test]
+fn numbers_that_are_lost_in_32_bits() {
+    let tiny = config_error(&RetentionConfig::new(16).with_norm_epsilon(1e-50));
+    assert_eq!(tiny, "retention: norm_epsilon must be neither 0 nor infinite in 32 bits, got 1e-50");
+    let large = config_error(&AttentionConfig::new(16).with_soft_cap(Some(1e40)));
+    assert!(large.ends_with("must be neither 0 nor infinite in 32 bits, got 1e40"), "{large}");
+}
+
+#[test]
+fn ops_without_tokens() {
+    let device = Device::default();
+    let of = |seq: usize| Tensor::<4>::zeros([1, 2, seq, 3], &device);
+    let decay = || VectorDecayInputs {
+        q: of(0),
+        k: of(0),
+        v: of(0),
+        log_decay: of(0),
+        state: of(3),
+        segments: None,
+        chunk_size: 4,
+    };
+    let expected = ": expected at least one row and one token, got [1, 0]";
+    for implementation in [Implementation::Portable, Implementation::Auto] {
+        let found = message(|| drop(vector_decay(decay(), implementation)));
+        assert_eq!(found, format!("vector_decay{expected}"));
+    }
+    let gates = Gates::Given {
+        log_decay: Tensor::zeros([1, 0, 3], &device),
+        write: Tensor::zeros([1, 0, 3], &device),
+    };
+    let scan = DiagonalScanInputs { gates, state: Tensor::zeros([1, 3], &device), segments: None };
+    assert_eq!(
+        message(|| drop(diagonal_scan(scan, Implementation::Auto))),
+        format!("diagonal_scan{expected}")
+    );
+}
+
+#[test]
+fn a_backbone_names_the_layer() {
+    let mut config: LanguageModelConfig =
+        LanguageModelConfig::parse("lstm, attention(n_heads=2)", 8, 10).unwrap();
+    let LayerConfig::Block(block) = &mut config.backbone.layers[1] else { panic!("a block") };
+    block.mixer = AttentionConfig::new(8).with_n_heads(3).into();
+    assert_eq!(
+        config.check().unwrap_err().to_string(),
+        "layer 2: attention: n_heads (3) must divide d_model (8)"
+    );
+    config.backbone.layers[1] = LayerConfig::Shared(usize::MAX);
+    assert!(config.check().unwrap_err().to_string().starts_with("layer 2: shares the weights of layer"));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use burn_sequence::evaluation::{accuracy, accuracy_by_length, accuracy_of_each};
 use burn_sequence::generation::GenerateOptions;
 use burn_sequence::models::{LanguageModel, LanguageModelConfig};
-use burn_sequence::tasks::{Copying, Example, Packing, Task, vocabulary};
+use burn_sequence::tasks::{Copying, Example, Mqar, Packing, Task, vocabulary};
 use burn_sequence::training::{Observer, Silent, StepReport, TrainingConfig, fit};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
@@ -85,6 +85,25 @@ fn the_loss_falls() {
         let (first, last) = (losses.0[0], losses.0[39]);
         assert!(last < first - 0.2, "{packing}: {first} to {last}");
     }
+}
+
+/// Long before it would be drawn.
+#[test]
+fn what_does_not_fit_is_known_at_once() {
+    let refused = |task: &dyn Task, config: &TrainingConfig| {
+        fit(model(), task, config, &mut Silent).unwrap_err().to_string()
+    };
+    let long = Copying::new(1..=60);
+    let found = refused(&long, &config(1).with_context_len(96));
+    assert_eq!(found, "training: an example of copying has up to 123 tokens, context_len is 96");
+    let found = refused(&Mqar::new(1..=4, 16, 64), &config(1));
+    assert!(found.contains("mqar has 64 tokens, the model's vocab_size is"), "{found}");
+}
+
+#[test]
+fn an_observer_that_ends_the_last_step_has_ended_the_run() {
+    assert!(fit(model(), &task(), &config(3), &mut StopAt(3)).unwrap().interrupted);
+    assert!(!fit(model(), &task(), &config(3), &mut StopAt(4)).unwrap().interrupted);
 }
 
 #[test]

@@ -161,7 +161,14 @@ impl Trainer for BurnTrain {
         if let Some(problem) = error {
             return Err(Error::File { path: folder.into(), problem: problem.to_string() });
         }
-        let unfinished = Outcome { model: model.clone(), steps: 0, examples: 0, seconds, curve: Vec::new() };
+        let unfinished = Outcome {
+            model: model.clone(),
+            steps: 0,
+            interrupted: true,
+            examples: 0,
+            seconds,
+            curve: Vec::new(),
+        };
         if last_checkpoint(&checkpoints) != Some(epochs) {
             // Ended in the dashboard: so are the runs after it.
             progress::interrupt();
@@ -173,7 +180,13 @@ impl Trainer for BurnTrain {
             let (step, loss, learning_rate) = (*step, *loss, config.learning_rate);
             return Err(Error::NonFinite { step, loss, learning_rate });
         }
-        Ok(Outcome { steps: config.steps, examples: config.steps * config.batch_size, curve, ..unfinished })
+        Ok(Outcome {
+            steps: config.steps,
+            interrupted: false,
+            examples: config.steps * config.batch_size,
+            curve,
+            ..unfinished
+        })
     }
 }
 

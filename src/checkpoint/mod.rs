@@ -44,7 +44,7 @@ use burn::tensor::Device;
 use safetensors::tensor::TensorView;
 use serde_json::{Map, Value};
 
-use crate::files::write_atomically;
+use crate::files::write_together;
 use crate::models::{Head, LanguageModel, LanguageModelConfig};
 use crate::{Error, Result};
 
@@ -177,7 +177,6 @@ impl Checkpoint {
         let format = [("format".to_string(), "pt".to_string())].into();
         let file =
             safetensors::serialize(views, Some(format)).map_err(|problem| Error::file(&path, problem))?;
-        write_atomically(&path, &file)?;
 
         let mut settings = self.settings.clone();
         settings.insert(self.family.tied.0.into(), (self.config.head == Head::Tied).into());
@@ -192,19 +191,21 @@ impl Checkpoint {
             _ => self.stop_tokens.clone().into(),
         };
         let mut generation = self.generation.clone();
-        if !(generation.is_empty() && self.stop_tokens.is_empty()) {
-            generation.insert(ENDS.into(), ends.clone());
-            write_json(&folder.join(GENERATION), &generation)?;
-        }
+        let generates = !(generation.is_empty() && self.stop_tokens.is_empty());
+        generation.insert(ENDS.into(), ends.clone());
         // What has no such key, `mamba_ssm` for one, may not know it.
         if let Some(known) = settings.get_mut(ENDS) {
             *known = ends;
         }
-        write_json(&folder.join(CONFIG), &settings)
+        let [config, generation_config] = [CONFIG, GENERATION].map(|name| folder.join(name));
+        let [settings, generation] = [json(&settings), json(&generation)];
+        let mut files: Vec<(&Path, &[u8])> = vec![(&path, &file)];
+        files.extend(generates.then_some((&*generation_config, generation.as_bytes())));
+        files.push((&config, settings.as_bytes()));
+        write_together(&files)
     }
 }
 
-fn write_json(path: &Path, values: &Map<String, Value>) -> Result<()> {
-    let json = serde_json::to_string_pretty(values).expect("plain data");
-    write_atomically(path, python_json::from_json(&json).as_bytes())
+fn json(values: &Map<String, Value>) -> String {
+    python_json::from_json(&serde_json::to_string_pretty(values).expect("plain data"))
 }

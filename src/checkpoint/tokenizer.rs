@@ -13,14 +13,19 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json` in `folder`.
+    /// Reads `tokenizer.json` in `folder`; what it says of truncation and padding, which is left of how it was used last, is
+    /// forgotten: a text is read whole and alone.
     ///
     /// # Errors
     ///
     /// [`Error::File`] if it is missing, damaged or of a kind that `tokenizers` does not know.
     pub fn load(folder: impl AsRef<Path>) -> Result<Self> {
         let path = folder.as_ref().join("tokenizer.json");
-        match tokenizers::Tokenizer::from_file(&path) {
+        let whole = |mut inner: tokenizers::Tokenizer| {
+            inner.with_padding(None).with_truncation(None)?;
+            Ok(inner)
+        };
+        match tokenizers::Tokenizer::from_file(&path).and_then(whole) {
             Ok(inner) => Ok(Self { inner, path }),
             Err(problem) => Err(Error::file(path, problem)),
         }
@@ -53,6 +58,18 @@ impl Tokenizer {
     /// The text of one token after another.
     pub fn stream(&self) -> TextStream<'_> {
         TextStream { tokenizer: self, tokens: Vec::new(), told: 0, told_characters: 0 }
+    }
+
+    /// The same of tokens that go on after these: a space between the two is told, which some tokenizers leave out at the
+    /// beginning of a text.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`decode`](Self::decode).
+    pub fn stream_after(&self, prompt: &[u32]) -> Result<TextStream<'_>> {
+        let tokens = prompt.to_vec();
+        let told_characters = self.decode(&tokens)?.chars().count();
+        Ok(TextStream { tokenizer: self, told: tokens.len(), tokens, told_characters })
     }
 }
 

@@ -42,9 +42,15 @@ impl Weights {
         let mut weights = Self { files: Vec::new(), tensors: BTreeMap::new() };
         let (single, index) = (folder.join(SINGLE), folder.join(INDEX));
         // As Transformers: one file goes before several.
-        if single.is_file() || !index.is_file() {
+        if single.is_file() {
             weights.add(single)?;
             return Ok(weights);
+        }
+        if !index.is_file() {
+            let problem = format!(
+                "is missing, and so is {INDEX}; weights are read from safetensors, not from pickles (.bin)"
+            );
+            return Err(Error::file(&single, problem));
         }
         let json = std::fs::read(&index).map_err(Error::io(&index))?;
         let json: Value = serde_json::from_slice(&json).map_err(|problem| Error::file(&index, problem))?;

@@ -43,7 +43,7 @@ const TOKENS_AT_ONCE: usize = 8192;
 ///
 /// # Panics
 ///
-/// If `strings` is 0, or the task has no strings of this length.
+/// If `strings` is 0, the task has no strings of this length, or has tokens that are not below the model's `vocab_size`.
 ///
 /// # Source
 ///
@@ -71,7 +71,7 @@ pub fn accuracy_of_each<M: SequenceMixer>(
     seed: u64,
     each: impl FnMut(&Example, bool),
 ) -> Accuracy {
-    let model = model.valid();
+    let model = asked(model, task);
     let said = |batch: &Batch| {
         if batch.seq > TOKENS_AT_ONCE {
             pieces::said(&model, batch, TOKENS_AT_ONCE, None, |state| state)
@@ -97,7 +97,7 @@ pub fn accuracy_through<M: SequenceMixer>(
     seed: u64,
     mut channel: impl FnMut(ModelState<M>) -> ModelState<M>,
 ) -> Accuracy {
-    let model = model.valid();
+    let model = asked(model, task);
     let said = |batch: &Batch| {
         let first = |targets: &Vec<crate::tasks::Target>| targets.first().map(|target| target.position);
         let place = first(&batch.targets[0]).expect("an example has answers");
@@ -106,6 +106,13 @@ pub fn accuracy_through<M: SequenceMixer>(
         pieces::said(&model, batch, TOKENS_AT_ONCE, Some(place), &mut channel)
     };
     score(task, length, strings, seed, said, |_, _| {})
+}
+
+/// The model, without gradients; panics unless it knows all tokens of the task: not every backend looks at them.
+fn asked<M: SequenceMixer>(model: &LanguageModel<M>, task: &(impl Task + ?Sized)) -> LanguageModel<M> {
+    let (tokens, known) = (task.vocab_size(), model.vocab_size());
+    assert!(tokens <= known, "{}: has {tokens} tokens, the model's vocab_size is {known}", task.name());
+    model.valid()
 }
 
 /// Draws the strings; `said` has what is said at every target of a batch, `each` sees what came of each.

@@ -23,6 +23,10 @@ pub fn perplexity<M: SequenceMixer>(model: &LanguageModel<M>, tokens: &[u32], co
     let (count, model) = (tokens.len(), model.valid());
     let enough = (1..count).contains(&context_len);
     assert!(enough, "perplexity: context_len must be 1 to {}, not {context_len}", count.saturating_sub(1));
+    let vocab_size = model.vocab_size();
+    if let Some(token) = tokens.iter().find(|token| **token as usize >= vocab_size) {
+        panic!("perplexity: token {token} is not below the model's vocab_size ({vocab_size})");
+    }
     // The last token of a piece is the first of the next.
     let pieces: Vec<&[u32]> = (0..(count - 1) / context_len)
         .map(|piece| &tokens[piece * context_len..][..context_len + 1])

@@ -115,7 +115,10 @@ impl Sampler {
             for token in context.iter().map(|&token| token as usize).filter(|&token| token < logits.len()) {
                 if !std::mem::replace(&mut penalised[token], true) {
                     let logit = weights[token];
-                    weights[token] = if logit > 0.0 { logit / penalty } else { logit * penalty };
+                    let changed = if logit > 0.0 { logit / penalty } else { logit * penalty };
+                    // A difference of two stays finite, and what could be said still can.
+                    weights[token] =
+                        if logit.is_finite() { changed.clamp(f64::MIN / 2.0, f64::MAX / 2.0) } else { logit };
                 }
             }
         }
@@ -250,6 +253,22 @@ mod tests {
             let kept: Vec<u32> = candidates.iter().map(|candidate| candidate.token).collect();
             assert_eq!(kept, (0..expected).collect::<Vec<u32>>());
         }
+    }
+
+    #[test]
+    fn a_penalty_beyond_measure_leaves_something_to_say() {
+        let forbidden = f32::NEG_INFINITY;
+        for (penalty, context, logits, most) in [
+            (1e-308, [0], [10.0, 0.0, forbidden], 0),
+            (1e-308, [2], [10.0, 0.0, forbidden], 0),
+            (f64::MAX, [1], [-30.0, -1.0, forbidden], 0),
+        ] {
+            let options = hot().with_repetition_penalty(penalty);
+            let counts = counts(options.with_top_p(0.9), &logits, &context, 50);
+            assert_eq!(counts[most], 50, "{penalty}: {counts:?}");
+        }
+        let all = counts(hot().with_repetition_penalty(f64::MAX), &[-1.0, -2.0], &[0, 1], 50);
+        assert_eq!(all.iter().sum::<usize>(), 50);
     }
 
     #[test]

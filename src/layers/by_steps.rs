@@ -7,7 +7,7 @@ use burn::tensor::{Bool, Tensor, TensorData};
 
 use super::mixer::SequenceMixer;
 use super::state::{MixerState, StateMapper};
-use crate::ops::Segments;
+use crate::ops::{Segments, expect_tokens};
 
 /// [`SequenceMixer::forward`] by calling [`step`](SequenceMixer::step) for every token, documents and padding
 /// included. The mixer writes `step` itself: the default would call `forward` again.
@@ -17,7 +17,7 @@ use crate::ops::Segments;
 ///
 /// # Panics
 ///
-/// If `x` and `segments` do not agree.
+/// If there is no row or no token, or `x` and `segments` do not agree.
 pub fn forward_by_steps<M: SequenceMixer>(
     mixer: &M,
     x: Tensor<3>,
@@ -25,6 +25,7 @@ pub fn forward_by_steps<M: SequenceMixer>(
     state: Option<M::State>,
 ) -> (Tensor<3>, M::State) {
     let [batch, seq, _] = x.dims();
+    expect_tokens("forward_by_steps", [batch, seq]);
     if let Some(segments) = segments {
         segments.check(batch, seq);
     }

@@ -71,14 +71,16 @@ impl KvCache {
         &self.seen
     }
 
-    /// Whether the columns are there; not where a file was damaged.
+    /// Whether the columns are there that the window needs; not where a file was damaged, or is of another window.
     fn fits_together(&self) -> bool {
         let columns = |x: &Tensor<4>| x.dims()[2];
         let (room, len) = (columns(&self.keys), self.len);
+        let longest = self.seen.iter().copied().max().unwrap_or(0);
         columns(&self.values) == room
             && len <= room
-            && self.oldest < len.max(1)
-            && self.window.is_none_or(|window| len <= window && (self.oldest == 0 || len == window))
+            && len >= longest.min(self.window.unwrap_or(longest))
+            && self.window.is_none_or(|window| len <= window)
+            && (self.oldest == 0 || (self.oldest < len && self.window == Some(len)))
     }
 
     /// Panics unless this is a cache for such heads.

@@ -45,7 +45,9 @@ pub struct RetentionConfig {
 ///
 /// # Source
 ///
-/// arXiv 2307.08621, equations 5 to 8. As in the authors' code, positions are plain rotary embeddings.
+/// arXiv 2307.08621, equations 5 to 8, but for two things: positions are rotary embeddings with the frequencies of
+/// [RoPE](Rope), `base^(−2i / head_dim)` (the authors' code divides `i` by `head_dim / 2 − 1`), and values and the gate are as wide
+/// as the model, not twice as wide.
 #[derive(Module, Debug)]
 pub struct Retention {
     /// `[d_model, d_model]`.

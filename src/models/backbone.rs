@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::block::{Block, BlockConfig};
 use super::norm::{Norm, NormConfig};
-use crate::check::{check_positive, expect_valid};
+use crate::check::{check_part, check_positive, expect_valid};
 use crate::layers::{
     BuildMixer, Mixer, MixerConfig, MixerState, SequenceMixer, StateGrowth, StateMapper, map_each,
 };
@@ -117,11 +117,11 @@ impl<C: BuildMixer> BackboneConfig<C> {
                         let problem = format!("layer {}: d_model is {width}, expected {d_model}", index + 1);
                         return Err(Error::Config(problem));
                     }
-                    block.check()?;
+                    check_part(&format!("layer {}", index + 1), block.check())?;
                 }
                 LayerConfig::Shared(earlier) if *earlier < index => {}
                 LayerConfig::Shared(earlier) => {
-                    let (layer, shared) = (index + 1, earlier + 1);
+                    let (layer, shared) = (index + 1, earlier.saturating_add(1));
                     let problem =
                         format!("layer {layer}: shares the weights of layer {shared}, which is not earlier");
                     return Err(Error::Config(problem));

@@ -5,6 +5,7 @@ use burn::tensor::{
 };
 
 use super::activation::soft_cap;
+use super::segments::expect_tokens;
 use crate::kernels::Implementation;
 
 /// What a head adds to or hides from its scores.
@@ -61,6 +62,8 @@ impl AttentionInputs {
         let [batch, n_heads, seq, head_dim] = self.q.dims();
         let [_, n_kv_heads, keys, _] = self.k.dims();
         let Self { k, v, .. } = self;
+        expect_tokens("attention", [batch, seq]);
+        assert!(n_kv_heads > 0, "attention: expected at least one head of keys, got 0");
         assert_shape!(k, [batch, n_kv_heads, keys, head_dim]);
         assert_shape!(v, [batch, n_kv_heads, keys, _]);
         assert_eq!(

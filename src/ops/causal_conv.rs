@@ -4,6 +4,7 @@ use burn::tensor::{Int, Tensor, TensorData, assert_shape};
 
 use super::Segments;
 use super::linear::split;
+use super::segments::expect_tokens;
 use crate::kernels::Implementation;
 
 /// Convolves every channel of `x [batch, seq, channels]` with its own `d_conv` taps:
@@ -90,6 +91,7 @@ fn check(
     segments: Option<&Segments>,
 ) {
     let [batch, seq, channels] = x.dims();
+    expect_tokens("causal_conv", [batch, seq]);
     let [d_conv, _] = weight.dims();
     assert!(d_conv >= 2, "causal_conv: d_conv must be at least 2, got {d_conv}");
     if let Some(bias) = bias {

@@ -34,9 +34,11 @@ impl ChunkDecays {
         let future = Tensor::<2, Bool>::tril_mask([len, len], 0, &like.device()).unsqueeze::<4>();
         let mut decays = Self { apart: future, within: None, from_state: None, to_end: None, through: None };
         let ids = ids.map(|ids| {
-            // The document that the state belongs to, and those of the chunk's tokens.
-            let before = ids.clone().narrow(1, start.saturating_sub(1), 1).unsqueeze_dims::<4>(&[1, 3]);
-            (before, ids.clone().narrow(1, start, len).unsqueeze_dims::<4>(&[1, 3]))
+            // The document that the state belongs to (before the first token, document 0), and those of the chunk's tokens.
+            let at =
+                |start: usize, len: usize| ids.clone().narrow(1, start, len).unsqueeze_dims::<4>(&[1, 3]);
+            let before = if start == 0 { at(0, 1).zeros_like() } else { at(start - 1, 1) };
+            (before, at(start, len))
         });
         if let Some((_, ids)) = &ids {
             decays.apart = decays.apart.bool_or(ids.clone().not_equal(ids.clone().swap_dims(2, 3)));

@@ -5,6 +5,7 @@ use burn::tensor::{Int, Tensor, TensorData, assert_shape};
 use super::Segments;
 use super::complex::Complex;
 use super::pieces::{Piece, pieces};
+use super::segments::expect_tokens;
 use crate::kernels::Implementation;
 
 /// What a [`complex_scan`] runs on.
@@ -34,6 +35,7 @@ impl ComplexScanInputs {
     fn check(&self) {
         let Self { u: _, decay, c, state, segments } = self;
         let [batch, seq, channels, d_state] = self.dims();
+        expect_tokens("complex_scan", [batch, seq]);
         assert_shape!(decay, [channels, d_state, 2]);
         assert_shape!(c, [channels, d_state, 2]);
         assert_shape!(state, [batch, channels, d_state, 2]);

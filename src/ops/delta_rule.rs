@@ -4,6 +4,7 @@ use burn::tensor::{Tensor, assert_shape};
 
 use super::Segments;
 use super::chunks::{ChunkDecays, documents, for_every_head, scaled};
+use super::segments::expect_tokens;
 use crate::kernels::Implementation;
 
 /// What a [`delta_rule`] runs on.
@@ -36,6 +37,7 @@ pub struct DeltaRuleInputs {
 impl DeltaRuleInputs {
     fn check(&self) {
         let [batch, groups, seq, key_dim] = self.q.dims();
+        expect_tokens("delta_rule", [batch, seq]);
         let [_, heads, _, value_dim] = self.v.dims();
         let Self { q: _, k, v, beta, log_decay, state, segments, chunk_size } = self;
         assert_shape!(k, [batch, groups, seq, key_dim]);
@@ -57,9 +59,8 @@ impl DeltaRuleInputs {
         let dims = self.beta.dims();
         self.log_decay = self.log_decay.map(|decay| decay.expand(dims));
         if let Some(segments) = self.segments.as_ref().filter(|segments| segments.has_right_padding()) {
-            let mask = segments.mask(&self.beta.device()).cast(self.beta.dtype()).unsqueeze_dim::<3>(1);
-            self.beta = self.beta * mask.clone();
-            self.log_decay = self.log_decay.map(|decay| decay * mask);
+            self.beta = segments.silenced(self.beta, 2);
+            self.log_decay = self.log_decay.map(|decay| segments.silenced(decay, 2));
         }
         self
     }

@@ -5,6 +5,7 @@ use burn::tensor::{Tensor, assert_shape};
 use super::Segments;
 use super::doubling::doubling;
 use super::gates::Gates;
+use super::segments::expect_tokens;
 use crate::kernels::Implementation;
 
 /// What a [`diagonal_scan`] runs on.
@@ -22,6 +23,7 @@ impl DiagonalScanInputs {
     fn check(&self) {
         let Self { gates, state, segments } = self;
         let [batch, seq, channels] = gates.like().dims();
+        expect_tokens("diagonal_scan", [batch, seq]);
         gates.check();
         assert_shape!(state, [batch, channels]);
         if let Some(segments) = segments {

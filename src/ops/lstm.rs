@@ -2,6 +2,7 @@
 
 use burn::tensor::{Tensor, assert_shape};
 
+use super::segments::expect_tokens;
 use super::{Segments, sigmoid};
 use crate::kernels::Implementation;
 
@@ -23,6 +24,7 @@ pub struct LstmInputs {
 impl LstmInputs {
     fn check(&self) {
         let [batch, seq, _] = self.gates.dims();
+        expect_tokens("lstm", [batch, seq]);
         let [d, _] = self.recurrent.dims();
         let Self { gates, recurrent, hidden, cell, segments } = self;
         assert_shape!(gates, [batch, seq, 4 * d]);

@@ -4,6 +4,7 @@ use burn::tensor::{Tensor, assert_shape};
 
 use super::Segments;
 use super::chunks::{ChunkDecays, documents, for_every_head, scaled};
+use super::segments::expect_tokens;
 use crate::kernels::Implementation;
 
 /// What a [`scalar_decay`] runs on.
@@ -37,6 +38,7 @@ pub struct ScalarDecayInputs {
 impl ScalarDecayInputs {
     fn check(&self) {
         let [batch, groups, seq, key_dim] = self.q.dims();
+        expect_tokens("scalar_decay", [batch, seq]);
         let [_, heads, _, value_dim] = self.v.dims();
         let Self { q: _, k, v, state, segments, chunk_size, log_decay, dt, d } = self;
         assert_shape!(k, [batch, groups, seq, key_dim]);
@@ -63,9 +65,8 @@ impl ScalarDecayInputs {
         let [batch, heads, seq, _] = self.v.dims();
         self.log_decay = self.log_decay.map(|decay| decay.expand([batch, heads, seq]));
         if let Some(segments) = self.segments.as_ref().filter(|segments| segments.has_right_padding()) {
-            let mask = segments.mask(&self.k.device()).cast(self.k.dtype());
-            self.k = self.k * mask.clone().unsqueeze_dims::<4>(&[1, 3]);
-            self.log_decay = self.log_decay.map(|decay| decay * mask.unsqueeze_dim(1));
+            self.k = segments.silenced(self.k, 2);
+            self.log_decay = self.log_decay.map(|decay| segments.silenced(decay, 2));
         }
         self
     }

@@ -29,6 +29,7 @@ pub struct Segments {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Row {
     left: usize,
+    /// The first is 0 where no document goes on with the state: every other begins anew.
     lengths: Vec<usize>,
 }
 
@@ -89,14 +90,15 @@ impl Segments {
     ///
     /// If there is no row, a document is empty, or a row exceeds `seq`.
     pub fn new(seq: usize, rows: impl IntoIterator<Item = (usize, Vec<usize>)>) -> Self {
-        let rows: Arc<[Row]> = rows.into_iter().map(|(left, lengths)| Row { left, lengths }).collect();
-        assert!(!rows.is_empty(), "segments: at least one row is needed");
-        for (index, row) in rows.iter().enumerate() {
+        let segments =
+            Self { seq, rows: rows.into_iter().map(|(left, lengths)| Row { left, lengths }).collect() };
+        assert!(!segments.rows.is_empty(), "segments: at least one row is needed");
+        for (index, row) in segments.rows.iter().enumerate() {
             assert!(!row.lengths.contains(&0), "segments: row {index} has a document of length 0");
             let total = row.left + row.tokens();
             assert!(total <= seq, "segments: row {index} holds {total} tokens, expected at most seq ({seq})");
         }
-        Self { seq, rows }
+        segments
     }
 
     /// Rows.
@@ -145,7 +147,8 @@ impl Segments {
 
     /// The same segments over the columns `start..end`: what a call on a piece of the sequence is given.
     ///
-    /// A document that began before `start` is the first document of the piece, and so continues the state.
+    /// A document that began before `start`, and a row's first, continue the state. One that begins at `start` after another
+    /// does not: the piece knows it.
     ///
     /// # Panics
     ///
@@ -156,21 +159,24 @@ impl Segments {
         let rows = self.rows.iter().map(|row| {
             let mut from = row.left;
             let mut lengths = Vec::new();
-            for &length in &row.lengths {
+            for (index, &length) in row.lengths.iter().enumerate() {
                 let inside = clip(from, from + length);
+                if inside > 0 && index > 0 && from == start {
+                    lengths.push(0);
+                }
                 from += length;
                 if inside > 0 {
                     lengths.push(inside);
                 }
             }
-            (clip(0, row.left), lengths)
+            Row { left: clip(0, row.left), lengths }
         });
-        Self::new(end - start, rows)
+        Self { seq: end - start, rows: rows.collect() }
     }
 
-    /// Whether the first token of the piece that begins at column `start` begins a document, for each row.
+    /// Whether a document other than the row's first begins at column `start`, for each row.
     ///
-    /// Where it does, a call on that piece starts from an empty state for that row.
+    /// There a call on a token alone must begin from an empty state; [`slice`](Self::slice) keeps it for pieces.
     pub fn begins_at(&self, start: usize) -> Vec<bool> {
         self.rows.iter().map(|row| document_starts(row).skip(1).any(|column| column == start)).collect()
     }
@@ -193,7 +199,8 @@ impl Segments {
         self.rows.iter().map(|row| (row.lengths.last().copied().unwrap_or(0), row.lengths.len() > 1))
     }
 
-    /// `[batch, seq]`, the index of the document a token belongs to; padding counts with its neighbour.
+    /// `[batch, seq]`, the index of the document a token belongs to, where 0 is the one that goes on with the state; padding counts
+    /// with its neighbour.
     pub fn ids(&self, device: &Device) -> Tensor<2, Int> {
         Tensor::from_data(TensorData::new(self.id_table(), [self.batch(), self.seq]), device)
     }
@@ -214,6 +221,15 @@ impl Segments {
             std::iter::repeat_n(0.0, row.left).chain(tokens).chain([0.0]).take(self.seq).collect()
         });
         Tensor::from_data(TensorData::new(mask, [self.batch(), self.seq]), device)
+    }
+
+    /// `x` with 0 at padding, whatever stood there. Its axes are the batch, others, and `seq` at `axis`.
+    pub(crate) fn silenced<const D: usize>(&self, x: Tensor<D>, axis: usize) -> Tensor<D> {
+        let mut dims = [1; D];
+        (dims[0], dims[axis]) = (self.batch(), self.seq);
+        let padding = self.mask(&x.device()).equal_elem(0.0).reshape(dims);
+        let all = x.dims();
+        x.mask_fill(padding.expand(all), 0.0)
     }
 
     /// `[batch, seq]`, 0 at tokens that begin a document other than a row's first, and 1 elsewhere: what the state
@@ -280,7 +296,8 @@ impl Segments {
             return mix(x, Some(segments));
         }
         let left: Vec<usize> = segments.rows.iter().map(|row| row.left).collect();
-        let moved = Self::new(seq, segments.rows.iter().map(|row| (0, row.lengths.clone())));
+        let rows = segments.rows.iter().map(|row| Row { left: 0, lengths: row.lengths.clone() });
+        let moved = Self { seq, rows: rows.collect() };
         let (y, rest) = mix(rotate_rows(x, &left), Some(&moved));
         let back: Vec<usize> = left.iter().map(|&left| seq - left).collect();
         (rotate_rows(y, &back), rest)
@@ -324,6 +341,14 @@ mod tests {
         let segments = Segments::new(10, [(1, vec![3, 4]), (0, vec![10])]);
         assert_eq!(segments.slice(2, 6), Segments::new(4, [(0, vec![2, 2]), (0, vec![4])]));
         assert_eq!(segments.slice(8, 10), Segments::new(2, [(0, vec![]), (0, vec![2])]));
+        assert_eq!(segments.slice(2, 6).begins_at(0), [false, false]);
+        let from_the_second = segments.slice(4, 8);
+        assert_eq!(
+            [from_the_second.begins_at(0), from_the_second.slice(0, 2).begins_at(0)],
+            [[true, false]; 2]
+        );
+        assert_eq!(from_the_second.slice(1, 3), Segments::new(2, [(0, vec![2]), (0, vec![2])]));
+        assert_eq!(from_the_second.tokens(), [4, 4]);
         assert_eq!(segments.begins_at(4), [true, false]);
         assert_eq!(segments.begins_at(1), [false, false]);
     }

@@ -3,6 +3,7 @@
 use burn::tensor::{Tensor, assert_shape};
 
 use super::doubling::doubling;
+use super::segments::expect_tokens;
 use super::{Segments, silu};
 use crate::kernels::Implementation;
 
@@ -41,6 +42,7 @@ impl SelectiveScanInputs {
     fn check(&self) {
         let Self { u: _, delta, a, b, c, d, z, state, segments } = self;
         let [batch, seq, d_inner, d_state] = self.dims();
+        expect_tokens("selective_scan", [batch, seq]);
         assert_shape!(delta, [batch, seq, d_inner]);
         assert_shape!(a, [d_inner, d_state]);
         assert_shape!(b, [batch, seq, d_state]);
@@ -60,10 +62,7 @@ impl SelectiveScanInputs {
     /// Δ with 0 at padding: such a token neither writes nor decays.
     fn masked_delta(&self) -> Tensor<3> {
         match &self.segments {
-            Some(segments) if segments.has_right_padding() => {
-                let mask = segments.mask(&self.delta.device()).cast(self.delta.dtype());
-                self.delta.clone() * mask.unsqueeze_dim(2)
-            }
+            Some(segments) if segments.has_right_padding() => segments.silenced(self.delta.clone(), 1),
             _ => self.delta.clone(),
         }
     }

@@ -3,6 +3,7 @@
 use burn::tensor::{Bool, Tensor, TensorData, assert_shape};
 
 use super::Segments;
+use super::segments::expect_tokens;
 use crate::kernels::Implementation;
 
 /// What a [`vector_decay`] runs on.
@@ -31,6 +32,7 @@ pub struct VectorDecayInputs {
 impl VectorDecayInputs {
     fn check(&self) {
         let [batch, heads, seq, key_dim] = self.q.dims();
+        expect_tokens("vector_decay", [batch, seq]);
         let [_, _, _, value_dim] = self.v.dims();
         let Self { q: _, k, v, log_decay, state, segments, chunk_size } = self;
         assert_shape!(k, [batch, heads, seq, key_dim]);
@@ -47,9 +49,8 @@ impl VectorDecayInputs {
     fn without_padding(mut self) -> Self {
         self.log_decay = self.log_decay.expand(self.k.dims());
         if let Some(segments) = self.segments.as_ref().filter(|segments| segments.has_right_padding()) {
-            let padding = per_key(segments.mask(&self.k.device()).equal_elem(0.0), &self.k);
-            self.k = self.k.mask_fill(padding.clone(), 0.0);
-            self.log_decay = self.log_decay.mask_fill(padding, 0.0);
+            self.k = segments.silenced(self.k, 2);
+            self.log_decay = segments.silenced(self.log_decay, 2);
         }
         self
     }

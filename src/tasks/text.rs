@@ -1,5 +1,5 @@
 use std::fmt;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use rand::rngs::ChaCha8Rng;
@@ -73,7 +73,7 @@ impl Text {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the text has a NUL byte, which is the padding, or is not longer than the longest piece; if key or
+    /// [`Error::Config`] if the text has a NUL byte, which is the padding, has 4 GiB or more, or is not longer than the longest piece; if key or
     /// answer of a lookup are empty; or if `lengths` is empty or starts too low for the question: below 2, or for a lookup
     /// below key and answer together.
     pub fn new(text: &str, lengths: RangeInclusive<usize>, question: TextQuestion) -> Result<Self> {
@@ -81,6 +81,9 @@ impl Text {
         if text.contains(&0) {
             return Err(Error::Config("text: has a NUL byte: this is not text".into()));
         }
+        require(u32::try_from(text.len()).is_ok(), || {
+            format!("text: {} bytes are too many; take less than 4 GiB", text.len())
+        })?;
         let after_space = |&place: &usize| place == 0 || text[place - 1] == b' ';
         let words: Vec<u32> = (0..text.len()).filter(after_space).map(|place| place as u32).collect();
         let text =
@@ -148,13 +151,17 @@ impl Text {
         for _ in 0..TRIES {
             let piece = self.piece(length, rng);
             let place = index(length - key - answer + 1, rng);
-            let (shown, asked) = (&piece[place..][..key], &piece[place + key..][..answer]);
-            if piece[..length].windows(key).filter(|window| window == &shown).count() == 1 {
-                let prompt = [&piece[..length], b"\n\n", shown].concat();
-                return Some(Example::prompted(tokens(&prompt), &tokens(asked), b'\n'.into()));
+            if stands_once(&piece[..length], place..place + key) {
+                return Some(asked_at(&piece, length, place..place + key, answer));
             }
         }
-        None
+        // Keys that stand once are rare here: pieces are searched for one.
+        (0..TRIES).find_map(|_| {
+            let piece = self.piece(length, rng);
+            let place = (0..=length - key - answer)
+                .find(|&place| stands_once(&piece[..length], place..place + key))?;
+            Some(asked_at(&piece, length, place..place + key, answer))
+        })
     }
 
     fn check_size(&self, length: usize) -> Result<()> {
@@ -165,6 +172,19 @@ impl Text {
         require(length >= least, || format!("text: a piece needs {least} bytes or more, not {length}"))?;
         require(self.starts(length) > 0, || format!("text: {bytes} bytes are too few for pieces of {length}"))
     }
+}
+
+/// Whether these bytes of a piece stand nowhere else in it.
+fn stands_once(piece: &[u8], key: Range<usize>) -> bool {
+    let shown = &piece[key.clone()];
+    piece.windows(key.len()).filter(|window| *window == shown).count() == 1
+}
+
+/// The first `length` bytes of a piece, these of them again, and so many after them to be said.
+fn asked_at(piece: &[u8], length: usize, key: Range<usize>, answer: usize) -> Example {
+    let (prompt, asked) =
+        ([&piece[..length], b"\n\n", &piece[key.clone()]].concat(), &piece[key.end..][..answer]);
+    Example::prompted(tokens(&prompt), &tokens(asked), b'\n'.into())
 }
 
 fn no_key(key: usize, length: usize) -> String {
@@ -289,6 +309,19 @@ mod tests {
             assert_eq!(piece.matches(key).count(), 1);
             assert!(piece.contains(&format!("{key}{answer}")));
             assert_eq!(said, format!("{answer}\n"));
+        }
+    }
+
+    #[test]
+    fn a_key_that_stands_once_is_found_where_they_are_rare() {
+        // Two letters, and in all the text one place that is not said again and again.
+        let text = format!("{} xy{}", "ab ".repeat(400), "ab ".repeat(400));
+        let text = Text::new(&text, 600..=900, TextQuestion::Lookup { key: 2, answer: 1 }).unwrap();
+        text.check_lengths().unwrap();
+        for seed in 0..20 {
+            let Example { tokens, .. } = text.example(900, &mut ChaCha8Rng::seed_from_u64(seed));
+            let key = &tokens[902..904];
+            assert_eq!(tokens[..900].windows(2).filter(|bytes| bytes == &key).count(), 1);
         }
     }
 

@@ -141,7 +141,8 @@ fn pieces<S: Subject>(trial: &mut Trial<S>) {
         trial.outcome(&[("inputs", &x), ("later inputs", &after)], outputs)
     };
     let whole = run(&[0, 15]);
-    for cuts in [vec![0, 3, 9, 15], vec![0, 1, 2, 14, 15]] {
+    // Within documents; and where one begins.
+    for cuts in [vec![0, 3, 9, 15], vec![0, 1, 2, 14, 15], vec![0, 5, 6, 15]] {
         trial.assert_same(&whole, &run(&cuts), &format!("packed rows cut at {cuts:?}"));
     }
 }

@@ -54,18 +54,21 @@ pub struct HashCopier {
 /// e^−β.
 const SHARPNESS: f64 = 20.0;
 
+/// A key of so many letters never comes again; the matrices grow with its square.
+const LONGEST_KEY: usize = 1000;
+
 impl HashCopier {
     /// For the first `alphabet` letters, with keys of `n` of them.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] unless `alphabet` is between 2 and 26 and `n` at least 1.
+    /// [`Error::Config`] unless `alphabet` is between 2 and 26 and `n` between 1 and 1,000.
     pub fn new(alphabet: usize, n: usize) -> Result<Self> {
         if !(2..=LETTERS as usize).contains(&alphabet) {
             return Err(Error::Config(format!("hash copier: alphabet must be 2 to 26, got {alphabet}")));
         }
-        if n == 0 {
-            return Err(Error::Config("hash copier: n must be at least 1, got 0".into()));
+        if !(1..=LONGEST_KEY).contains(&n) {
+            return Err(Error::Config(format!("hash copier: n must be 1 to {LONGEST_KEY}, got {n}")));
         }
         Ok(Self { alphabet, n })
     }
@@ -367,9 +370,6 @@ mod tests {
             HashCopier::new(1, 2).unwrap_err().to_string(),
             "hash copier: alphabet must be 2 to 26, got 1"
         );
-        assert_eq!(
-            HashCopier::new(2, 0).unwrap_err().to_string(),
-            "hash copier: n must be at least 1, got 0"
-        );
+        assert_eq!(HashCopier::new(2, 0).unwrap_err().to_string(), "hash copier: n must be 1 to 1000, got 0");
     }
 }

@@ -27,6 +27,8 @@ pub struct Outcome<M: SequenceMixer> {
     pub model: LanguageModel<M>,
     /// Steps done; fewer than asked for where the observer ended the run.
     pub steps: usize,
+    /// Whether the observer ended the run, be it at its last step.
+    pub interrupted: bool,
     /// Examples seen.
     pub examples: usize,
     /// Seconds of training, over all calls that the run took.
@@ -42,12 +44,13 @@ pub struct Outcome<M: SequenceMixer> {
 ///
 /// # Errors
 ///
-/// [`Error::Config`] for settings or a task that no run can have, [`Error::NonFinite`] where the loss or its
+/// [`Error::Config`] for settings or a task that no run can have: examples that do not fit in `context_len`, tokens that are not
+/// below the model's `vocab_size`; [`Error::NonFinite`] where the loss or its
 /// gradient stops being finite (the last saved state stays), [`Error::Io`] and [`Error::File`] where the run's folder cannot be used.
 ///
 /// # Panics
 ///
-/// If an example of `task` does not fit in `context_len`, or its tokens are not below the model's `vocab_size`.
+/// If an example of `task` is longer than its [`longest`](Task::longest), and than `context_len`.
 pub fn fit<M: SequenceMixer>(
     model: LanguageModel<M>,
     task: &(impl Task + ?Sized),
@@ -56,6 +59,7 @@ pub fn fit<M: SequenceMixer>(
 ) -> Result<Outcome<M>> {
     config.check()?;
     task.check_lengths()?;
+    check_fits(&model, task, config.context_len)?;
     let folder = config
         .folder
         .as_deref()
@@ -72,6 +76,7 @@ pub fn fit<M: SequenceMixer>(
     };
     let mut progress = found.unwrap_or(Progress { step: 0, examples: 0, seconds: 0.0, curve: Vec::new() });
 
+    let mut interrupted = false;
     let began = Instant::now();
     let earlier = progress.seconds;
     while progress.step < config.steps {
@@ -117,11 +122,33 @@ pub fn fit<M: SequenceMixer>(
             folder.save(&model, &optimizer, &progress)?;
         }
         if stop {
+            interrupted = true;
             break;
         }
     }
     let Progress { step, examples, seconds, curve } = progress;
-    Ok(Outcome { model, steps: step, examples, seconds, curve })
+    Ok(Outcome { model, steps: step, interrupted, examples, seconds, curve })
+}
+
+/// Known before anything is trained.
+fn check_fits<M: SequenceMixer>(
+    model: &LanguageModel<M>,
+    task: &(impl Task + ?Sized),
+    context_len: usize,
+) -> Result<()> {
+    let (name, longest, tokens, vocab_size) =
+        (task.name(), task.longest(), task.vocab_size(), model.vocab_size());
+    if longest > context_len {
+        return Err(Error::Config(format!(
+            "training: an example of {name} has up to {longest} tokens, context_len is {context_len}"
+        )));
+    }
+    if tokens > vocab_size {
+        return Err(Error::Config(format!(
+            "training: {name} has {tokens} tokens, the model's vocab_size is {vocab_size}"
+        )));
+    }
+    Ok(())
 }
 
 /// The batch of a step: of its own stream of the seed's generator, so that a run resumes without its history.

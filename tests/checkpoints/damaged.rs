@@ -158,7 +158,8 @@ fn files() {
     damaged(b"pickle, perhaps");
 
     std::fs::remove_file(copy.path().join("model.safetensors")).expect("it was just written");
-    assert!(problem(&copy).starts_with("model.safetensors: "), "{}", problem(&copy));
+    let expected = "model.safetensors: is missing, and so is model.safetensors.index.json; weights are read from safetensors, not from pickles (.bin)";
+    assert_eq!(problem(&copy), expected);
     copy.write("model.safetensors", whole);
     copy.write("config.json", "{");
     assert!(problem(&copy).starts_with("config.json: EOF"), "{}", problem(&copy));

@@ -5,6 +5,7 @@ use burn_sequence::checkpoint::{self, Checkpoint};
 use burn_sequence::generation::Decoder;
 use burn_sequence::models::Head;
 use safetensors::SafeTensors;
+use serde_json::Value;
 
 use crate::folder::{Copy, deviation, expected, published, tensor};
 
@@ -243,4 +244,25 @@ fn one_file_goes_before_several() {
 #[test]
 fn stop_tokens_are_those_of_the_config() {
     assert_eq!(load("llama").stop_tokens, [2]);
+}
+
+/// As Transformers reads it: a window that is missing is the usual one, `null` is none.
+#[test]
+fn a_window_of_null_is_no_window() {
+    let pattern = |window: &dyn Fn(&mut serde_json::Map<String, Value>)| {
+        let copy = Copy::of("qwen2");
+        copy.json("config.json", |json| {
+            let settings = json.as_object_mut().expect("an object");
+            settings.remove("layer_types");
+            settings.insert("use_sliding_window".into(), true.into());
+            settings.insert("max_window_layers".into(), 0.into());
+            window(settings);
+        });
+        checkpoint::load(copy.path(), &Device::default()).unwrap().config.backbone.pattern()
+    };
+    let set =
+        |value: Value| pattern(&|settings| drop(settings.insert("sliding_window".into(), value.clone())));
+    assert!(!set(Value::Null).contains("window"));
+    assert!(set(7.into()).contains("window=7"));
+    assert!(pattern(&|settings| drop(settings.remove("sliding_window"))).contains("window=4096"));
 }

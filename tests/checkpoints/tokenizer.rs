@@ -1,6 +1,6 @@
 //! Text to tokens and back.
 
-use burn_sequence::checkpoint::Tokenizer;
+use burn_sequence::checkpoint::{TextStream, Tokenizer};
 use proptest::prelude::*;
 use serde_json::json;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -21,6 +21,24 @@ fn bytes() -> Tokenizer {
         "model": { "type": "BPE", "vocab": vocab, "merges": [] },
     });
     of(tokenizer)
+}
+
+/// As it is left by one who cut texts to three tokens, or made them eight.
+#[test]
+fn a_text_is_read_whole_and_alone() {
+    let whole = bytes();
+    let mut tokenizer: serde_json::Value =
+        serde_json::from_str(&whole.inner.to_string(false).unwrap()).unwrap();
+    tokenizer["truncation"] =
+        json!({ "direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0 });
+    tokenizer["padding"] = json!({
+        "strategy": { "Fixed": 8 }, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0,
+        "pad_type_id": 0, "pad_token": "!",
+    });
+    let other = of(tokenizer);
+    for text in ["a", "a longer text"] {
+        assert_eq!(other.encode(text).unwrap(), whole.encode(text).unwrap());
+    }
 }
 
 fn of(tokenizer: serde_json::Value) -> Tokenizer {
@@ -52,9 +70,21 @@ fn byte_fallback() -> Tokenizer {
         "decoder": { "type": "Sequence", "decoders": [
             { "type": "Replace", "pattern": { "String": "\u{2581}" }, "content": " " },
             { "type": "ByteFallback" }, { "type": "Fuse" },
+            { "type": "Strip", "content": " ", "start": 1, "stop": 0 },
         ] },
         "model": { "type": "BPE", "vocab": vocab, "merges": [], "byte_fallback": true },
     }))
+}
+
+#[test]
+fn what_goes_on_begins_with_its_space() {
+    let tokenizer = byte_fallback();
+    let (prompt, rest) = (tokenizer.encode("\u{2581}ab").unwrap(), tokenizer.encode("\u{2581}ba").unwrap());
+    let told = |mut stream: TextStream| -> String {
+        rest.iter().map(|&token| stream.push(token).unwrap()).collect()
+    };
+    assert_eq!(told(tokenizer.stream()), "ba");
+    assert_eq!(told(tokenizer.stream_after(&prompt).unwrap()), " ba");
 }
 
 #[test]

@@ -105,18 +105,17 @@ impl Sum {
         }
         let table = |table: Tensor<2>| table.into_data().iter::<f32>().collect::<Vec<_>>();
         let layout = segments
-            .map(|segments| (table(segments.ids(&x.device()).float()), table(segments.mask(&x.device()))));
+            .map(|segments| (table(segments.survival(&x.device())), table(segments.mask(&x.device()))));
         let mut outputs = Vec::new();
         for t in 0..seq {
             let token = x.clone().narrow(1, t, 1).squeeze_dim::<2>(1);
             match &layout {
-                Some((ids, mask)) if self.fault != Fault::IgnoresSegments => {
+                Some((survival, mask)) if self.fault != Fault::IgnoresSegments => {
                     let column = |values: Vec<f32>| {
                         Tensor::<1>::from_floats(values.as_slice(), &x.device()).unsqueeze_dim::<2>(1)
                     };
                     let at = |row: usize, t: usize| row * seq + t;
-                    let kept = |row| f32::from(t == 0 || ids[at(row, t)] == ids[at(row, t - 1)]);
-                    sum = sum * column((0..batch).map(kept).collect());
+                    sum = sum * column((0..batch).map(|row| survival[at(row, t)]).collect());
                     sum = sum + token * column((0..batch).map(|row| mask[at(row, t)]).collect());
                 }
                 _ => sum = sum + token,

@@ -166,3 +166,28 @@ fn saturated_decays_stay_exact() {
 fn far(expected: Tensor<4>, actual: Tensor<4>) -> f32 {
     (expected - actual).abs().max().into_scalar()
 }
+
+/// A decay of 0 is a logarithm of −∞, and padding does not multiply it.
+#[test]
+fn a_head_that_keeps_nothing_beside_padding() {
+    let segments = Some(Segments::right_padded(&[3, 5], 5));
+    let mut inputs =
+        inputs(Sizes { groups: 1, heads: 2, seq: 5, chunk_size: 4, segments, decays: true }, DType::F32);
+    let log_decay = Tensor::<3>::from_floats([[[f32::NEG_INFINITY], [-0.5]]], &inputs.q.device());
+    inputs.log_decay = Some(log_decay);
+    let rows = |x: Tensor<4>| x.narrow(0, 0, 1).narrow(2, 0, 3);
+    let (_, expected) = delta_rule_reference(DeltaRuleInputs {
+        q: rows(inputs.q.clone()),
+        k: rows(inputs.k.clone()),
+        v: rows(inputs.v.clone()),
+        beta: inputs.beta.clone().narrow(0, 0, 1).narrow(2, 0, 3),
+        state: inputs.state.clone().narrow(0, 0, 1),
+        segments: None,
+        ..inputs.clone()
+    });
+    for implementation in [Implementation::Portable, Implementation::Auto] {
+        let (_, state) = delta_rule(inputs.clone(), implementation);
+        let far = (state.narrow(0, 0, 1) - expected.clone()).abs().max().into_scalar::<f32>();
+        assert!(far < 1e-5, "{implementation:?}: {far}");
+    }
+}

@@ -68,11 +68,10 @@ fn config(settings: &Settings) -> Result<LanguageModelConfig> {
 fn windows(settings: &Settings, model_type: &str) -> Result<Vec<Option<usize>>> {
     let layers = settings.layers("num_hidden_layers")?;
     let window: Option<usize> = match model_type {
-        "mistral" if !settings.values().contains_key("sliding_window") => Some(4096),
-        "mistral" => settings.optional("sliding_window")?,
-        "qwen2" | "qwen3" if settings.or("use_sliding_window", false)? => {
-            Some(settings.size_or("sliding_window", 4096)?)
-        }
+        "qwen2" | "qwen3" if !settings.or("use_sliding_window", false)? => None,
+        // Missing is the usual one, `null` is none.
+        "mistral" | "qwen2" | "qwen3" if !settings.values().contains_key("sliding_window") => Some(4096),
+        "mistral" | "qwen2" | "qwen3" => settings.optional("sliding_window")?,
         _ => None,
     };
     let types: Option<Vec<String>> = match model_type {

@@ -158,7 +158,8 @@ impl<F: Real> Work for Weigh<'_, F> {
         }
         let mut through = F::fast_exp::<FMA>(sum).or_nothing();
         if let Some(documents) = self.documents {
-            let before = documents[self.start.saturating_sub(1)];
+            // The state before the first token is that of document 0.
+            let before = self.start.checked_sub(1).map_or(0, |before| documents[before]);
             let inside = &documents[self.start..self.start + len];
             let last = inside[len - 1];
             for (i, row) in within.chunks_exact_mut(len).enumerate() {

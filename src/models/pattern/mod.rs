@@ -103,7 +103,7 @@ impl<C: MixerList> BackboneConfig<C> {
     /// # Errors
     ///
     /// [`Error::Pattern`](crate::Error::Pattern), pointing at the character: where the text does not follow the
-    /// notation, or at a mixer that cannot be built.
+    /// notation, or at a mixer that cannot be built; [`Error::Config`](crate::Error::Config) if `d_model` is 0 or too large.
     pub fn parse(pattern: &str, d_model: usize) -> Result<Self> {
         build::backbone(pattern, d_model)
     }
@@ -126,7 +126,7 @@ impl<C: MixerList> LanguageModelConfig<C> {
     ///
     /// # Errors
     ///
-    /// As [`BackboneConfig::parse`]; [`Error::Config`](crate::Error::Config) if `vocab_size` is 0.
+    /// As [`BackboneConfig::parse`]; [`Error::Config`](crate::Error::Config) if `vocab_size` is 0 or too large.
     pub fn parse(pattern: &str, d_model: usize, vocab_size: usize) -> Result<Self> {
         let config = Self::new(vocab_size, BackboneConfig::parse(pattern, d_model)?);
         config.check()?;
