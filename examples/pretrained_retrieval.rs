@@ -95,7 +95,15 @@ fn pretrained_retrieval(flags: &Flags) -> Result<()> {
     let _ours = folder::lock(&flags.out)?;
     text::only(&flags.out, &text)?;
     let mut records: Records<Record> = Records::open(&path)?;
-    flags.models.iter().try_for_each(|folder| ask(folder, flags, &text, &mut records))?;
+    for folder in &flags.models {
+        if progress::interrupted() {
+            return Ok(());
+        }
+        ask(folder, flags, &text, &mut records)?;
+    }
+    if progress::interrupted() {
+        return Ok(());
+    }
     show(&records.records, &flags.out)
 }
 

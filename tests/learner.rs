@@ -90,7 +90,9 @@ fn numbers(model: &LanguageModel) -> Vec<f32> {
 }
 
 fn distance(a: &LanguageModel, b: &LanguageModel) -> f32 {
-    numbers(a).into_iter().zip(numbers(b)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    let (a, b) = (numbers(a), numbers(b));
+    assert!(a.iter().chain(&b).all(|number| number.is_finite()));
+    a.into_iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
 #[test]

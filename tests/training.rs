@@ -278,7 +278,8 @@ fn adamw_is_burns() {
         found = ours.step(rate, found, of_ours);
     }
     let (expected, found) = (numbers(&expected), numbers(&found));
-    let off = expected.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(off < 1e-6, "off by {off:.1e}");
+    for (index, (expected, found)) in expected.iter().zip(&found).enumerate() {
+        assert!((expected - found).abs() < 1e-6, "number {index}: expected {expected}, got {found}");
+    }
     assert_ne!(numbers(&model()), found);
 }

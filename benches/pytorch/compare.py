@@ -67,6 +67,8 @@ def largest_deviation(side, ours):
     for name, x in expected.items():
         if name not in ours:
             raise SystemExit(f"compare.py: our side gives no {name}; it gives {sorted(ours)}")
+        if not np.isfinite(ours[name]).all():
+            raise SystemExit(f"compare.py: our side's {name} is not finite everywhere")
         scale = max(np.abs(x).max(), 1e-3 * largest if name.startswith("gradient") else 0, 1e-30)
         deviations.append((float(np.abs(x.ravel() - ours[name].ravel()).max() / scale), name))
     return max(deviations)
@@ -120,7 +122,7 @@ def agreement(name, side, ours, folder, keep_going):
     deviation, where = largest_deviation(side, load_file(file))
     message = f"{name}: {where} deviates by {deviation:.1e}"
     print(f"compare.py: {message}", file=sys.stderr, flush=True)
-    if deviation > side.tolerance and not keep_going:
+    if not deviation <= side.tolerance and not keep_going:
         sys.exit(f"compare.py: that is more than {side.tolerance:.0e}: not timed")
     return deviation
 

@@ -1,7 +1,7 @@
 //! The models of an experiment: those it names, or those that the flags ask for.
 
-use burn_sequence::Result;
 use burn_sequence::models::LanguageModelConfig;
+use burn_sequence::{Error, Result};
 
 use super::cli::Options;
 
@@ -32,8 +32,14 @@ impl Contender {
     ///
     /// # Errors
     ///
-    /// If a model is neither a name nor a pattern.
+    /// If a model is neither a name nor a pattern, or a width is given and no pattern.
     pub fn chosen(all: &[Self], quick: &[&str], options: &Options, vocab_size: usize) -> Result<Vec<Self>> {
+        let is_named = |asked: &String| all.iter().any(|contender| contender.name == *asked);
+        if options.d_model.is_some() && options.models.iter().all(is_named) {
+            return Err(Error::Config(
+                "--d-model: is for a --model given as a pattern; a model by name has its own width".into(),
+            ));
+        }
         if options.models.is_empty() {
             let runs = |contender: &&Self| !options.quick || quick.contains(&&*contender.name);
             return Ok(all.iter().filter(runs).cloned().collect());

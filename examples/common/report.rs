@@ -53,7 +53,7 @@ impl Experiment {
                 continue;
             }
             let best = at_the_best_rate(&own);
-            if let Some(note) = table::sizes(&best) {
+            for note in [table::sizes(&best), table::settings(&best)].into_iter().flatten() {
                 println!("\n{note}");
             }
             for probe in arm.probes.iter().filter(|probe| !probe.points.is_empty()) {
@@ -116,7 +116,7 @@ impl Experiment {
                 let accuracy = |curve: &&CurveRecord| metric.of(curve.string_accuracy, curve.char_accuracy);
                 let accuracies: Vec<f64> = curves.iter().map(accuracy).collect();
                 let examples = mean(curves.iter().map(|curve| curve.examples as f64));
-                (examples, Estimate::of(&accuracies, curves[0].strings))
+                (examples, Estimate::of(&accuracies, curves.iter().map(|curve| curve.strings).sum()))
             };
             Line { model, points: by_step.into_values().map(point).collect() }
         });

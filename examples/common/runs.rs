@@ -1,6 +1,7 @@
 //! Trains and asks every model that the flags ask for: arm after arm, at every learning rate, and at the best once for each
 //! seed.
 
+use std::fs::DirEntry;
 use std::hash::Hasher;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::cli::Options;
 use super::experiment::{Arm, Experiment};
+use super::files;
 use super::folder::{Files, Results, check_new, lock};
 use super::models::Contender;
 use super::origin::{self, Origin};
@@ -92,13 +94,25 @@ fn plan<'a>(experiment: &'a Experiment, options: &Options) -> Result<(Results, V
     let earlier = earlier(experiment, &out)?;
     let first = queue(experiment, options, &earlier, &rounds(options)[0])?;
     let recorded = earlier.records.iter().map(|record| &record.run).chain(&earlier.diverged);
-    Run::check_alike(recorded.chain(first.iter().map(|(_, run)| run)), &out)?;
+    let begun = begun(&out);
+    Run::check_alike(recorded.chain(&begun).chain(first.iter().map(|(_, run)| run)), &out)?;
     for arm in &experiment.arms {
         let own = earlier.records.iter().filter(|record| record.run.trained_on == arm.name);
         Record::check_task(own, &*arm.task, &out)?;
     }
     Ok((earlier, first))
 }
+
+/// Runs that have a state, finished or not.
+fn begun(out: &Path) -> Vec<Run> {
+    let states = std::fs::read_dir(out.join("state")).into_iter().flatten().flatten();
+    let read =
+        |state: DirEntry| serde_json::from_str(&std::fs::read_to_string(state.path().join(ASKED)).ok()?).ok();
+    states.filter_map(read).collect()
+}
+
+/// What a state is of.
+const ASKED: &str = "asked.json";
 
 /// Runs that do not wait for one another.
 struct Round {
@@ -214,6 +228,7 @@ impl Session<'_> {
         let params = model.num_params();
         let own = origin::called(&self.options.device()?);
         let origin = Origin::here(self.trainer.devices().unwrap_or(own));
+        let state = self.out.join("state").join(folder_name(run));
         let training = TrainingConfig::new(run.steps)
             .with_batch_size(run.batch_size)
             .with_context_len(run.context_len)
@@ -221,7 +236,9 @@ impl Session<'_> {
             .with_packing(self.options.packing.unwrap_or(arm.packing))
             .with_seed(run.seed)
             .with_evaluate_every((run.steps / 16).max(1))
-            .with_folder(Some(self.out.join("state").join(folder_name(run))));
+            .with_folder(Some(state.clone()));
+        std::fs::create_dir_all(&state).map_err(|source| Error::Io { path: state.clone(), source })?;
+        files::write(&state.join(ASKED), &serde_json::to_string(run).expect("plain data"))?;
         let mut progress = Progress::new(self.bars, Some(&self.overall), &title(run, params), run.steps);
         let outcome = self.trainer.train(model, &arm.task, &training, &mut progress)?;
         if outcome.steps < run.steps {

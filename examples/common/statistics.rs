@@ -13,12 +13,12 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Of accuracies, one for each seed, each of so many strings: the wider of Student's interval over seeds, cut to 0 … 1, and
+    /// Of accuracies, one for each seed, of so many strings together: the wider of Student's interval over seeds, cut to 0 … 1, and
     /// Wilson's over all their strings, for seeds may agree on a few. Of one seed it is Wilson's, which knows nothing of what
     /// another would have learnt. Where a string asks for several answers, these do not make it narrower: they are not
     /// independent.
     pub fn of(accuracies: &[f64], strings: usize) -> Self {
-        let wilson = Self::wilson(mean(accuracies.iter().copied()), strings * accuracies.len());
+        let wilson = Self::wilson(mean(accuracies.iter().copied()), strings);
         if accuracies.len() < 2 {
             return wilson;
         }

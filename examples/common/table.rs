@@ -108,11 +108,28 @@ pub fn sizes(records: &[&Record]) -> Option<String> {
     })
 }
 
+/// What to bear in mind where models were not trained alike.
+pub fn settings(records: &[&Record]) -> Option<String> {
+    let of = |run: &Run| {
+        let Run { steps, batch_size, context_len, packing, .. } = run;
+        format!("{steps} steps of {batch_size} rows of {context_len} tokens, packing {packing:?}")
+    };
+    let first = records.first()?;
+    let other = records.iter().find(|record| of(&record.run) != of(&first.run))?;
+    Some(format!(
+        "These models were not trained alike: {} for {}, {} for {}.",
+        first.run.model,
+        of(&first.run),
+        other.run.model,
+        of(&other.run)
+    ))
+}
+
 /// The estimate over the seeds of `records`; `None` of none.
 pub fn estimate<'a>(metric: Metric, records: impl Iterator<Item = &'a Record>) -> Option<Estimate> {
     let mut strings = 0;
     let accuracy = |record: &Record| {
-        strings = record.strings;
+        strings += record.strings;
         metric.of(record.string_accuracy, record.char_accuracy)
     };
     let accuracies: Vec<f64> = records.map(accuracy).collect();

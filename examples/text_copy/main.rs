@@ -128,6 +128,8 @@ fn text_copy(flags: &Flags) -> Result<()> {
     };
     if !options.plot {
         runs::check(&experiment, options)?;
+        let arm = &experiment.arms[0];
+        trainer.check(options.batch_size.unwrap_or(arm.batch_size), &options.device()?)?;
         text::only(&options.out(experiment.name), &text)?;
     }
     let results = experiment.run_by(options, &trainer)?;

@@ -67,6 +67,30 @@ pub struct BurnTrain {
 }
 
 impl BurnTrain {
+    /// Whether rows can be shared so: known before anything is written.
+    pub fn check(&self, batch_size: usize, own: &Device) -> Result<()> {
+        let sharing = self.devices.len().max(1);
+        if !batch_size.is_multiple_of(sharing) {
+            let problem = format!("--batch-size {batch_size} must be a multiple of the devices ({sharing})");
+            return Err(Error::Config(problem));
+        }
+        if self.strategy != Strategy::Main && sharing < 2 {
+            return Err(Error::Config(
+                "--strategy: is for two --devices or more, as in --devices cuda:0,cuda:1".into(),
+            ));
+        }
+        self.execution(own.clone()).map(drop)
+    }
+
+    /// Of the gradients that burn-train steps with: where one process has several devices, their sum, where each has a process,
+    /// their mean.
+    fn clip_norm(&self, of_one: f64) -> f64 {
+        match self.strategy {
+            Strategy::Main | Strategy::Sharded => of_one * self.devices.len().max(1) as f64,
+            Strategy::Distributed => of_one,
+        }
+    }
+
     fn execution(&self, own: Device) -> Result<ExecutionStrategy> {
         let devices =
             self.devices.iter().map(|name| device::named(Some(name))).collect::<Result<Vec<_>>>()?;
@@ -110,15 +134,11 @@ impl Trainer for BurnTrain {
         progress: &mut Progress,
     ) -> Result<Outcome<Mixer>> {
         config.check()?;
+        self.check(config.batch_size, &model.device())?;
+        let sharing = self.devices.len().max(1);
+        let epochs = epochs(config.steps)?;
         let folder = config.folder.as_deref().expect("an experiment's runs have folders");
         std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
-        let sharing = self.devices.len().max(1);
-        if !config.batch_size.is_multiple_of(sharing) {
-            let problem =
-                format!("--batch-size {} must be a multiple of the devices ({sharing})", config.batch_size);
-            return Err(Error::Config(problem));
-        }
-        let epochs = epochs(config.steps)?;
         let checkpoints = folder.join("checkpoint");
         let done = last_checkpoint(&checkpoints);
         let rows = TaskRows {
@@ -136,7 +156,7 @@ impl Trainer for BurnTrain {
             .build(Windows::new(&self.held_out, config.context_len));
 
         let optimizer = optimizer(&model, config.weight_decay)
-            .with_grad_clipping(GradientClipping::Norm(config.clip_norm as f32));
+            .with_grad_clipping(GradientClipping::Norm(self.clip_norm(config.clip_norm) as f32));
         let execution = self.execution(model.device())?;
         let learner = Learner::new(model, optimizer, schedule(config)?);
         let interrupter = Interrupter::new();
@@ -190,7 +210,8 @@ impl Trainer for BurnTrain {
     }
 }
 
-/// What burn-train wrote down of the text held out, after an epoch. Each of its bytes is a question of its own.
+/// What burn-train wrote down of the text held out, after an epoch. Each of its bytes is a question of its own: the loss is that of
+/// its perplexity, for the mean that it calls loss counts a last batch of a few rows as much as a whole one.
 fn point_of(folder: &Path, epoch: usize, steps: usize, batch_size: usize) -> Result<CurvePoint> {
     let read = |metric: &str| {
         let path = folder.join(format!("valid/epoch-{epoch}/{metric}.log"));
@@ -204,7 +225,13 @@ fn point_of(folder: &Path, epoch: usize, steps: usize, batch_size: usize) -> Res
     };
     let right = read("Accuracy")? / 100.0;
     let (step, examples) = (epoch * steps, epoch * steps * batch_size);
-    Ok(CurvePoint { step, examples, loss: read("Loss")?, string_accuracy: right, char_accuracy: right })
+    Ok(CurvePoint {
+        step,
+        examples,
+        loss: read("Perplexity")?.ln(),
+        string_accuracy: right,
+        char_accuracy: right,
+    })
 }
 
 /// Up to the highest rate, then down to nothing, in straight lines.

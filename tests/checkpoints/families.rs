@@ -7,7 +7,7 @@ use burn_sequence::models::Head;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-use crate::folder::{Copy, deviation, expected, published, tensor};
+use crate::folder::{Copy, deviation, expected, most, published, tensor};
 
 /// Of the largest entry; f32 against f64. What is found is in `docs/checkpoints.md`.
 const TOLERANCE: f64 = 1e-5;
@@ -68,7 +68,7 @@ fn say_what_transformers_says() {
         let hidden = hidden(&model, tokens);
         let hidden = hidden.into_iter().enumerate();
         let hidden = hidden.map(|(place, hidden)| deviation(hidden, &expected[&format!("hidden.{place}")]));
-        let hidden = hidden.fold(0.0, f64::max);
+        let hidden = most(hidden);
 
         let keys = keys(name) - ignored.len();
         println!("| {name} | {keys} | {pass:.1e} | {decoded:.1e} | {padded:.1e} | {hidden:.1e} |");
@@ -149,7 +149,7 @@ fn are_written_back() {
             assert_eq!(before.len(), after.len());
             for ((key, shape, before), (written, other, after)) in before.iter().zip(&after) {
                 assert_eq!((key, shape), (written, other));
-                let close = key.contains("norm") && furthest(before, after) <= f32::EPSILON;
+                let close = key.contains("norm") && furthest(before, after) <= f64::from(f32::EPSILON);
                 assert!(before == after || close, "{key}");
             }
         } else {
@@ -184,12 +184,12 @@ fn stop_tokens_are_written_back() {
     assert!(generation.contains("\"temperature\": 0.5"), "{generation}");
 }
 
-fn furthest(a: &[u8], b: &[u8]) -> f32 {
+fn furthest(a: &[u8], b: &[u8]) -> f64 {
     let numbers = |bytes: &[u8]| -> Vec<f32> {
         bytes.as_chunks().0.iter().map(|number| f32::from_le_bytes(*number)).collect()
     };
     assert_eq!(a.len(), b.len());
-    numbers(a).into_iter().zip(numbers(b)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    most(numbers(a).into_iter().zip(numbers(b)).map(|(a, b)| f64::from((a - b).abs())))
 }
 
 #[test]

@@ -32,7 +32,12 @@ pub fn deviation<const D: usize>(actual: Tensor<D>, expected: &TensorData) -> f6
     let largest = expected.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
     let actual = actual.into_data();
     let difference = actual.iter::<f64>().zip(&expected).map(|(actual, expected)| (actual - expected).abs());
-    difference.fold(0.0, f64::max) / largest
+    most(difference) / largest
+}
+
+/// The largest of these; NaN if one is, which `max` passes over.
+pub fn most(numbers: impl Iterator<Item = f64>) -> f64 {
+    numbers.fold(0.0, |most, number| if most.is_nan() || number <= most { most } else { number })
 }
 
 /// The numbers as a tensor.

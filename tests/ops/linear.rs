@@ -5,7 +5,7 @@ use crate::support::{assert_same, has_f64, outcome, uniform, wrt};
 
 /// `[rows, d_input, d_output]`: one row and a few, less than registers hold, and large enough for several tasks of inputs or of
 /// outputs and for several blocks; many.
-const SIZES: [[usize; 3]; 17] = [
+const SIZES: [[usize; 3]; 19] = [
     [1, 5, 3],
     [2, 16, 40],
     [3, 8, 16],
@@ -23,6 +23,8 @@ const SIZES: [[usize; 3]; 17] = [
     [33, 300, 130],
     [700, 40, 65],
     [2100, 40, 65],
+    [2100, 1, 65],
+    [2100, 40, 1],
 ];
 
 fn check(dtype: DType, tolerance: f64) {

@@ -96,3 +96,23 @@ fn gated_rms_norm_of_uneven_groups() {
     let options = GatedNormOptions { group_size: 3, norm_before_gate: false, epsilon: 1e-5 };
     gated_rms_norm(some(4), some(4), uniform([4], 0.0, 1.0, DType::F32), options);
 }
+
+/// A selection of tokens may be empty.
+#[test]
+fn no_rows_have_gradients_of_zero() {
+    let device = crate::support::device();
+    let gamma = || Tensor::<1>::ones([8], &device.clone().autodiff()).require_grad();
+    let x = || Tensor::<2>::zeros([0, 8], &device.clone().autodiff());
+    let options = || GatedNormOptions { group_size: 4, norm_before_gate: true, epsilon: 1e-5 };
+    let norms: [&dyn Fn(Tensor<1>) -> Tensor<2>; 3] = [
+        &|gamma| rms_norm(x(), gamma, 1e-5),
+        &|gamma| layer_norm(x(), gamma.clone(), gamma, 1e-5),
+        &|gamma| gated_rms_norm(x(), x(), gamma, options()),
+    ];
+    for norm in norms {
+        let gamma = gamma();
+        let gradients = norm(gamma.clone()).sum().backward();
+        let largest = gamma.grad(&gradients).expect("gamma has a part in it").abs().max();
+        assert_eq!(largest.into_scalar::<f32>(), 0.0);
+    }
+}

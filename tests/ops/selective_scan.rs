@@ -120,3 +120,14 @@ fn forms_agree_without_gradients() {
         }
     }
 }
+
+/// All else here would hold if the portable form stood in for the kernel: that one adds up in another order.
+#[test]
+fn the_kernel_runs() {
+    let inputs = inputs([2, 100, 24, 16], None, false, DType::F32);
+    let [portable, fused] = [Implementation::Portable, Implementation::Auto].map(|implementation| {
+        let (y, _) = selective_scan(inputs.clone(), implementation);
+        y.into_data().iter::<f32>().collect::<Vec<_>>()
+    });
+    assert_ne!(portable, fused);
+}

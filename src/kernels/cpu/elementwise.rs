@@ -39,10 +39,12 @@ impl Elementwise {
                     .map(|constant| F::from_f64(constant).expect("a constant"));
                 let three = F::from_f64(3.0).expect("a constant");
                 let square = x * x;
-                let [sigmoid, rest] = F::sigmoids::<FMA>(scale * x * F::fma::<FMA>(cube, square, one));
+                // Far out the slope is beyond all measure, and what it multiplies is 0.
+                let sigmoids = F::sigmoids::<FMA>(scale * x * F::fma::<FMA>(cube, square, one));
+                let [sigmoid, rest] = sigmoids.map(F::or_nothing);
                 let slope = scale * F::fma::<FMA>(three * cube, square, one);
                 let y = x * sigmoid;
-                (y, F::fma::<FMA>(y * slope, rest, sigmoid))
+                (y, F::fma::<FMA>(y * rest, slope, sigmoid))
             }
             Self::NegExp => {
                 let y = -F::fast_exp::<FMA>(x);
@@ -169,5 +171,23 @@ impl HostOp for Elementwise {
             vectorised(Map { function: *self, x, grad: Some(grad), out });
         });
         vec![dx]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn derivatives_far_out_are_those_of_the_ends() {
+        for far in [50.0, 1e6, 2e13, 1e18] {
+            for function in
+                [Elementwise::Gelu, Elementwise::GeluTanh, Elementwise::Silu, Elementwise::Softplus]
+            {
+                assert_eq!(function.apply::<f32, false>(far).1, 1.0, "{far}");
+                let before = function.apply::<f32, false>(-far).1;
+                assert!(before.abs() < 1e-15, "-{far}: {before}");
+            }
+        }
     }
 }

@@ -145,7 +145,7 @@ impl GatedNorm {
                 vectorised(Backward::<F, NORM_FIRST> { x, z, gamma, group_size, epsilon, grad, dx, dz })
             })
             .collect();
-        vec![dx, dz, super::total(parts.iter())]
+        vec![dx, dz, super::total(gamma.len(), &parts)]
     }
 }
 

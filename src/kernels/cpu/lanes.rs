@@ -69,11 +69,17 @@ pub(crate) fn plus<F: Real>(x: &Lanes<F>, y: &Lanes<F>) -> Lanes<F> {
     sum
 }
 
+/// 0 where it is negligible: what decays for long stays a normal number, or goes.
+#[inline(always)]
+pub(crate) fn fade<F: Real>(x: &mut Lanes<F>) {
+    x.iter_mut().for_each(|value| *value = value.or_nothing());
+}
+
 /// The product, 0 where it is negligible.
 #[inline(always)]
 pub(crate) fn faded<F: Real>(x: &Lanes<F>, y: &Lanes<F>) -> Lanes<F> {
     let mut product = times(x, y);
-    product.iter_mut().for_each(|value| *value = value.or_nothing());
+    fade(&mut product);
     product
 }
 

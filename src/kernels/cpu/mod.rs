@@ -27,15 +27,35 @@ mod tokens;
 pub(crate) mod vector_decay;
 mod vectorised;
 
+use rayon::prelude::*;
+
 use super::real::Real;
 
-/// The sum of equally long vectors, in order.
-fn total<F: Real, V: AsRef<[F]>>(mut parts: impl Iterator<Item = V>) -> Vec<F> {
-    let mut total = parts.next().expect("at least one part").as_ref().to_vec();
-    for part in parts {
-        for (sum, &value) in total.iter_mut().zip(part.as_ref()) {
-            *sum += value;
+/// Sums of a task of [`total`].
+const SUMS: usize = 4096;
+
+/// Numbers that are worth a second thread's waking.
+const MANY: usize = 1 << 16;
+
+/// The sum of vectors of this length, in order; zeros of none.
+fn total<F: Real, V: AsRef<[F]> + Sync>(len: usize, parts: &[V]) -> Vec<F> {
+    let mut total = vec![F::zero(); len];
+    let add = |(task, sums): (usize, &mut [F])| {
+        for part in parts {
+            for (sum, &value) in sums.iter_mut().zip(&part.as_ref()[task * SUMS..]) {
+                *sum += value;
+            }
         }
+    };
+    if len * parts.len() < MANY {
+        total.chunks_mut(SUMS).enumerate().for_each(add);
+    } else {
+        total.par_chunks_mut(SUMS).enumerate().for_each(add);
     }
     total
+}
+
+/// [`total`] of vectors that lie one after another.
+fn total_of_rows<F: Real>(len: usize, rows: &[F]) -> Vec<F> {
+    total(len, &rows.chunks_exact(len).collect::<Vec<_>>())
 }

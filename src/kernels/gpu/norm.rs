@@ -233,7 +233,8 @@ impl GpuOp for Norm {
         let blocks = (shape.num_elements() / entries[0]).div_ceil(BLOCK).max(1);
         let parts = || empty(x, Shape::new([blocks, entries[0]]));
         let of_gamma = parts();
-        let of_beta = if self.centred { parts() } else { of_gamma.clone() };
+        // A kernel may not write to one buffer by two names, and does not write to this one.
+        let of_beta = if self.centred { parts() } else { empty(x, Shape::new([1, 1])) };
         let (count, dim) = threads(x, blocks * entries[0]);
         weight_grads::launch(
             &x.client,

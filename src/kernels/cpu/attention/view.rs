@@ -154,7 +154,7 @@ pub(super) fn exponentials<F: Real, const FMA: bool>(scores: &mut [F], by: F) ->
     let mut sums = [F::zero(); WIDTH];
     together(scores, |scores| {
         for l in 0..WIDTH {
-            let weight = F::fast_exp::<FMA>(scores[l] - by);
+            let weight = F::fast_exp::<FMA>(scores[l] - by).or_nothing();
             scores[l] = if scores[l] <= least { F::zero() } else { weight };
             sums[l] += scores[l];
         }

@@ -212,6 +212,7 @@ impl HostOp for CausalConv {
                 }
             }
         }
-        vec![dx, total(parts.iter().map(|part| &part.0)), total(parts.iter().map(|part| &part.1)), d_window]
+        let (of_weights, of_bias): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+        vec![dx, total(inputs[1].data.len(), &of_weights), total(width, &of_bias), d_window]
     }
 }

@@ -1,7 +1,7 @@
 //! The gradients of every input.
 
 use super::{Block, Complex, PIECE, advance};
-use crate::kernels::cpu::lanes::{LANES, Lanes, fma, fnma, load, store, times};
+use crate::kernels::cpu::lanes::{LANES, Lanes, fade, fma, fnma, load, store, times};
 use crate::kernels::cpu::shared::SharedMut;
 use crate::kernels::cpu::vectorised::Work;
 use crate::kernels::real::Real;
@@ -102,6 +102,7 @@ impl<F: Real> Tokens<'_, F> {
             g[0] = fma::<F, FMA>(&decay[0], &re, &times(&decay[1], &im));
             g[1] = fnma::<F, FMA>(&decay[1], &re, &times(&decay[0], &im));
         }
+        g.iter_mut().for_each(fade);
         (*d_h, *d_decay, *d_c) = (g, to_decay, to_c);
     }
 }

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::lanes::{LANES, Lanes, fma, fnma, load, times};
 use super::shared::SharedMut;
-use super::total;
+use super::total_of_rows;
 use super::vectorised::vectorised;
 use crate::kernels::cpu::shared::zeros;
 use crate::kernels::host::{Array, HostOp};
@@ -195,7 +195,7 @@ impl HostOp for ComplexScan {
         self.for_each_block(inputs, |block| {
             vectorised(backward::Backward { block, kept, grad_y, grad_last, grads: &grads });
         });
-        let over_rows = |rows: Vec<F>| total(rows.chunks_exact(shape.states()));
+        let over_rows = |rows: Vec<F>| total_of_rows(shape.states(), &rows);
         vec![u, over_rows(decay), over_rows(c), state]
     }
 }

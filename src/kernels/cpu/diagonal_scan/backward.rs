@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use super::gates::{Gates, MOST};
 use super::{Block, CHUNK, WIDEST};
-use crate::kernels::cpu::lanes::{LANES, Lanes, store};
+use crate::kernels::cpu::lanes::{LANES, Lanes, fade, store};
 use crate::kernels::cpu::shared::SharedMut;
 use crate::kernels::cpu::tokens::Token;
 use crate::kernels::cpu::vectorised::Work;
@@ -111,5 +111,6 @@ impl<G: Gates, F: Real> Backward<'_, G, F> {
                 *d_state = zero;
             }
         }
+        fade(d_state);
     }
 }

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::lanes::{LANES, Lanes, load};
 use super::shared::SharedMut;
 use super::tokens::{Token, tokens};
-use super::total;
+use super::total_of_rows;
 use super::vectorised::vectorised;
 use crate::kernels::cpu::shared::zeros;
 use crate::kernels::host::{Array, HostOp};
@@ -193,7 +193,7 @@ impl<G: Gates> HostOp for DiagonalScan<G> {
         });
         arrays.push(state);
         if inputs.len() > arrays.len() {
-            arrays.push(total(rate.chunks_exact(shape.channels)));
+            arrays.push(total_of_rows(shape.channels, &rate));
         }
         arrays
     }

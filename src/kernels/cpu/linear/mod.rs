@@ -120,6 +120,9 @@ impl HostOp for Linear {
 /// Tokens of a part of the weights' gradient, at least.
 const PART: usize = 256;
 
+/// Parts of the bias's gradient, at most.
+const SUMMED: usize = 64;
+
 /// Parts of the weights' gradient, at most.
 const PARTS: usize = 16;
 
@@ -143,7 +146,8 @@ fn weight_gradient<F: Real>(
     }
     // Lines of contiguous weights: of an input, or of an output.
     let (line, apart, dense) = match at.columns {
-        1 => (width, at.rows, Layout::new(0, width, 1)),
+        // Of a single input, whatever the rows' distance, there is one line.
+        1 => (width, at.rows.max(width), Layout::new(0, width, 1)),
         _ => (d_input, at.columns, Layout::new(0, 1, d_input)),
     };
     let tokens = rows.div_ceil(parts);
@@ -186,8 +190,10 @@ impl<F: Real> Work for AddBias<'_, F> {
 /// The sum of the rows of a gradient.
 fn bias_gradient<F: Real>(grad: &[F], width: usize) -> Vec<F> {
     let part = |rows| vectorised(SumRows { rows, sum: vec![F::zero(); width] });
-    let parts: Vec<Vec<F>> = grad.par_chunks(chunk(width)).map(part).collect();
-    super::total(parts.iter())
+    // Parts are few beside the rows: they are kept until they are added.
+    let len = chunk(width).max((grad.len() / width).div_ceil(SUMMED) * width);
+    let parts: Vec<Vec<F>> = grad.par_chunks(len).map(part).collect();
+    super::total(width, &parts)
 }
 
 struct SumRows<'a, F> {

@@ -81,7 +81,7 @@ pub(super) fn backward<F: Real>(
         grads.push(d_dt);
     }
     if op.skips {
-        grads.push(crate::kernels::cpu::total(d_skip.chunks_exact(shape.heads)));
+        grads.push(crate::kernels::cpu::total_of_rows(shape.heads, &d_skip));
     }
     grads
 }

@@ -4,8 +4,9 @@ use super::{
     Block, CHUNK, LANES, Lanes, SelectiveScan, Shape, SharedMut, Token, Work, advance, load, sum, times,
     tokens, vectorised,
 };
+use crate::kernels::cpu::lanes::fade;
 use crate::kernels::cpu::shared::zeros;
-use crate::kernels::cpu::total;
+use crate::kernels::cpu::{total, total_of_rows};
 use crate::kernels::host::Array;
 use crate::kernels::real::Real;
 
@@ -57,10 +58,11 @@ pub(super) fn backward<F: Real>(
         .collect();
     let [mut b, mut c] = [(); 2].map(|()| Vec::with_capacity(shape.batch * shape.seq * shape.d_state));
     for row in partial.chunks_exact(groups) {
-        b.extend(total(row.iter().map(|sums| &sums.0)));
-        c.extend(total(row.iter().map(|sums| &sums.1)));
+        let (of_b, of_c): (Vec<&Vec<F>>, Vec<&Vec<F>>) = row.iter().map(|(b, c)| (b, c)).unzip();
+        b.extend(total(shape.seq * shape.d_state, &of_b));
+        c.extend(total(shape.seq * shape.d_state, &of_c));
     }
-    let over_batch = |rows: Vec<F>, len: usize| total(rows.chunks_exact(len));
+    let over_batch = |rows: Vec<F>, len: usize| total_of_rows(len, &rows);
     let mut grads = vec![u, delta, over_batch(a_rows, shape.d_inner * shape.d_state), b, c, state];
     if op.skips {
         grads.push(over_batch(d_rows, shape.d_inner));
@@ -185,6 +187,7 @@ impl<F: Real> Work for Backward<'_, F> {
                         .copy_from_slice(&times(d_gate, &y)[..block.width]);
                 }
             }
+            dh.iter_mut().for_each(fade);
         }
         let place = block.state_row() + block.first * n_states;
         // SAFETY: the states of a block belong to its task, in both arrays.
