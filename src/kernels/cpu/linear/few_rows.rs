@@ -65,7 +65,7 @@ pub(super) fn by_inputs<F: Real, W: Weight<F>, S: Scale<F>>(
     let vectors = if of_inputs > of_outputs {
         let parts: Vec<Vec<F>> =
             cut(d_input, of_inputs, STREAMS).map(|inputs| part(inputs, 0..width)).collect();
-        crate::kernels::cpu::total(rows * width, &parts)
+        crate::kernels::cpu::total(parts[0].len(), &parts)
     } else {
         let parts: Vec<Vec<F>> =
             cut(width, of_outputs, PIECE).map(|outputs| part(0..d_input, outputs)).collect();
