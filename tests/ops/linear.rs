@@ -1,4 +1,4 @@
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Tensor, TensorData};
 use burn_sequence::ops::{Implementation, WeightLayout, linear};
 
 use crate::support::{assert_same, has_f64, outcome, uniform, wrt};
@@ -146,4 +146,32 @@ fn a_bias_of_another_width() {
     let weight = Tensor::zeros([3, 4], &x.device());
     let bias = Tensor::zeros([3], &x.device());
     linear(x, weight, Some(bias), WeightLayout::InputFirst, Implementation::Auto);
+}
+
+/// What is frozen, and what is given, has none; the others have theirs.
+#[test]
+fn gradients_are_of_what_is_tracked() {
+    let device = crate::support::device();
+    for rows in [3, 1100] {
+        let arrays = [vec![rows, 20], vec![20, 30]].map(|dims| {
+            let numbers = (0..dims.iter().product::<usize>()).map(|i| ((i * 37) % 19) as f32 / 19.0 - 0.5);
+            TensorData::new(numbers.collect::<Vec<_>>(), dims)
+        });
+        let gradients = |tracked: [bool; 2]| {
+            let [x, weight] = [0, 1].map(|index| {
+                let tensor = Tensor::<2>::from_data(arrays[index].clone(), &device);
+                if tracked[index] { tensor.require_grad() } else { tensor }
+            });
+            let bias = Tensor::<1>::ones([30], &device).require_grad();
+            let (auto, layout) = (Implementation::Auto, WeightLayout::InputFirst);
+            let y = linear(x.clone(), weight.clone(), Some(bias.clone()), layout, auto);
+            let gradients = y.square().sum().backward();
+            let of_bias = bias.grad(&gradients).expect("tracked").into_data();
+            ([x.grad(&gradients), weight.grad(&gradients)].map(|grad| grad.map(Tensor::into_data)), of_bias)
+        };
+        let ([of_x, of_weight], of_bias) = gradients([true, true]);
+        assert_eq!(gradients([false, true]), ([None, of_weight], of_bias.clone()));
+        assert_eq!(gradients([true, false]), ([of_x, None], of_bias.clone()));
+        assert_eq!(gradients([false, false]), ([None, None], of_bias));
+    }
 }

@@ -7,21 +7,24 @@ use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::Checkpoi
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 
+/// The gradients of the inputs for which they are asked.
 fn backward<B: HostMemory, F: Real>(
     op: &(impl Typed<F> + ?Sized),
+    asked: [bool; PARENTS],
     inputs: Vec<FloatTensor<B>>,
     kept: &[F],
     mailbox: &Mailbox<B>,
-) -> Vec<FloatTensor<B>> {
+) -> Vec<Option<FloatTensor<B>>> {
     let dims: Vec<Vec<usize>> = inputs.iter().map(|tensor| tensor.shape().to_vec()).collect();
     let grads: Vec<B::Lent> = mailbox.take(&inputs[0]).into_iter().map(|grad| B::lend(grad, false)).collect();
     let grads: Vec<&[F]> = grads.iter().map(B::slice).collect();
     let grads = with_arrays::<B, F, _>(
         inputs,
         |input| op.reads_views(input),
-        |arrays| op.backward(arrays, kept, &grads),
+        |arrays| op.backward(&asked, arrays, kept, &grads),
     );
-    grads.into_iter().zip(&dims).map(|(grad, dims)| B::tensor(grad, dims)).collect()
+    let grads = grads.into_iter().zip(&dims).zip(asked);
+    grads.map(|((grad, dims), asked)| asked.then(|| B::tensor(grad, dims))).collect()
 }
 
 /// Inputs of the operation that has most.
@@ -36,12 +39,13 @@ impl<B: HostMemory> Backward<B, PARENTS> for Step {
     fn backward(self, ops: Ops<Self::State, PARENTS>, grads: &mut Gradients, _: &mut Checkpointer) {
         grads.consume::<B>(&ops.node);
         let (inputs, kept, mailbox) = ops.state;
+        let asked = ops.parents.each_ref().map(Option::is_some);
         let input_grads = match kept {
-            Kept::F32(kept) => backward::<B, f32>(&*self.0, inputs, &kept, &mailbox),
-            Kept::F64(kept) => backward::<B, f64>(&*self.0, inputs, &kept, &mailbox),
+            Kept::F32(kept) => backward::<B, f32>(&*self.0, asked, inputs, &kept, &mailbox),
+            Kept::F64(kept) => backward::<B, f64>(&*self.0, asked, inputs, &kept, &mailbox),
         };
         for (parent, grad) in ops.parents.into_iter().zip(input_grads) {
-            if let Some(parent) = parent {
+            if let (Some(parent), Some(grad)) = (parent, grad) {
                 grads.register::<B>(parent.id, grad);
             }
         }

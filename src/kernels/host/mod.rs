@@ -54,6 +54,18 @@ pub(crate) trait HostOp: std::fmt::Debug + Send + Sync + 'static {
 
     /// The gradient of every input, in order, from those of the outputs.
     fn backward<F: Real>(&self, inputs: &[Array<'_, F>], kept: &[F], grads: &[&[F]]) -> Vec<Vec<F>>;
+
+    /// As [`backward`](Self::backward) where nobody asks for the gradients of some inputs (weights that are frozen): these may be
+    /// empty.
+    fn backward_of<F: Real>(
+        &self,
+        _asked: &[bool],
+        inputs: &[Array<'_, F>],
+        kept: &[F],
+        grads: &[&[F]],
+    ) -> Vec<Vec<F>> {
+        self.backward(inputs, kept, grads)
+    }
 }
 
 /// Runs `op` on tensors of a CPU backend, differentiably; its outputs, flat.
@@ -77,7 +89,7 @@ pub(crate) fn run_all(op: impl HostOp, inputs: Vec<HostInput>) -> Vec<Tensor<1>>
 pub(crate) trait Typed<F>: std::fmt::Debug + Send + Sync {
     fn reads_views(&self, input: usize) -> bool;
     fn forward(&self, inputs: &[Array<'_, F>], keep: bool) -> (Vec<Vec<F>>, Vec<F>);
-    fn backward(&self, inputs: &[Array<'_, F>], kept: &[F], grads: &[&[F]]) -> Vec<Vec<F>>;
+    fn backward(&self, asked: &[bool], inputs: &[Array<'_, F>], kept: &[F], grads: &[&[F]]) -> Vec<Vec<F>>;
 }
 
 impl<O: HostOp, F: Real> Typed<F> for O {
@@ -89,8 +101,8 @@ impl<O: HostOp, F: Real> Typed<F> for O {
         HostOp::forward(self, inputs, keep)
     }
 
-    fn backward(&self, inputs: &[Array<'_, F>], kept: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
-        HostOp::backward(self, inputs, kept, grads)
+    fn backward(&self, asked: &[bool], inputs: &[Array<'_, F>], kept: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
+        self.backward_of(asked, inputs, kept, grads)
     }
 }
 

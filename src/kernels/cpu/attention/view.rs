@@ -146,16 +146,17 @@ pub(super) fn greatest<F: Real>(scores: &mut [F]) -> F {
     reduce(greatest, larger)
 }
 
-/// `e^(score − by)` of every score, in place, 0 for those that do not count and NaN for those that are no numbers; their
+/// `e^(score − by)` of every score, in place, 0 for those that do not count or are negligible and NaN for those that are no numbers; their
 /// sum.
 #[inline(always)]
 pub(super) fn exponentials<F: Real, const FMA: bool>(scores: &mut [F], by: F) -> F {
-    let least = View::<F>::least();
+    let (least, negligible) = (View::<F>::least(), F::negligible().ln());
     let mut sums = [F::zero(); WIDTH];
     together(scores, |scores| {
         for l in 0..WIDTH {
-            let weight = F::fast_exp::<FMA>(scores[l] - by).or_nothing();
-            scores[l] = if scores[l] <= least { F::zero() } else { weight };
+            let apart = scores[l] - by;
+            let weight = F::fast_exp::<FMA>(apart);
+            scores[l] = if apart < negligible || scores[l] <= least { F::zero() } else { weight };
             sums[l] += scores[l];
         }
     });

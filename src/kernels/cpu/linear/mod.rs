@@ -88,24 +88,37 @@ impl HostOp for Linear {
         (self.pieces(weight.dims).map(output).collect(), Vec::new())
     }
 
-    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], _: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
+    fn backward<F: Real>(&self, inputs: &[Array<'_, F>], kept: &[F], grads: &[&[F]]) -> Vec<Vec<F>> {
+        self.backward_of(&[true; 3], inputs, kept, grads)
+    }
+
+    fn backward_of<F: Real>(
+        &self,
+        asked: &[bool],
+        inputs: &[Array<'_, F>],
+        _: &[F],
+        grads: &[&[F]],
+    ) -> Vec<Vec<F>> {
+        let (of_x, of_weight, of_bias) = (asked[0], asked[1], inputs.len() > 2 && asked[2]);
         let (x, weight) = (inputs[0].data, inputs[1]);
         let d_input = self.d_input(weight.dims);
         let rows = x.len() / d_input;
         let x_at = Layout::new(0, d_input, 1);
         let mut dx = Vec::new();
-        let mut d_weight = zeros(weight.data.len());
+        let mut d_weight = if of_weight { zeros(weight.data.len()) } else { Vec::new() };
         let mut d_bias = Vec::new();
         for (Piece { width, weights, .. }, &grad) in self.pieces(weight.dims).zip(grads) {
             let grad_at = Layout::new(0, width, 1);
             let (size, back) = ([rows, d_input, width], (weight.data, weights.t()));
-            if dx.is_empty() {
+            if of_x && dx.is_empty() {
                 dx = product(size, (grad, grad_at), back);
-            } else {
+            } else if of_x {
                 gemm_on_all_threads(size, (&mut dx, x_at), true, (grad, grad_at), back);
             }
-            weight_gradient([d_input, width], (x, grad), (&mut d_weight, weights));
-            if inputs.len() > 2 {
+            if of_weight {
+                weight_gradient([d_input, width], (x, grad), (&mut d_weight, weights));
+            }
+            if of_bias {
                 d_bias.extend(bias_gradient(grad, width));
             }
         }
