@@ -58,7 +58,7 @@ impl DeltaRuleInputs {
     fn without_padding(mut self) -> Self {
         let dims = self.beta.dims();
         self.log_decay = self.log_decay.map(|decay| decay.expand(dims));
-        if let Some(segments) = self.segments.as_ref().filter(|segments| segments.has_right_padding()) {
+        if let Some(segments) = &self.segments {
             self.beta = segments.silenced(self.beta, 2);
             self.log_decay = self.log_decay.map(|decay| segments.silenced(decay, 2));
         }

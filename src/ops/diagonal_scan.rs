@@ -35,16 +35,13 @@ impl DiagonalScanInputs {
     /// padding everything.
     fn open(self) -> ([Tensor<3>; 2], Tensor<2>) {
         let Self { gates, state, segments } = self;
-        let [log_decay, mut write] = gates.open(segments.as_ref());
-        let mut decay = log_decay.exp();
-        let device = write.device();
-        if let Some(segments) = segments.as_ref().filter(|segments| segments.has_right_padding()) {
-            let padding = segments.mask(&device).unsqueeze_dim::<3>(2).equal_elem(0.0).expand(write.dims());
-            decay = decay.mask_fill(padding.clone(), 1.0);
-            write = write.mask_fill(padding, 0.0);
+        let [mut log_decay, mut write] = gates.open(segments.as_ref());
+        if let Some(segments) = &segments {
+            [log_decay, write] = [log_decay, write].map(|x| segments.silenced(x, 1));
         }
+        let mut decay = log_decay.exp();
         if let Some(segments) = segments.filter(Segments::has_resets) {
-            let survival = segments.survival(&device).cast(decay.dtype());
+            let survival = segments.survival(&write.device()).cast(decay.dtype());
             decay = decay * survival.unsqueeze_dim(2);
         }
         ([decay, write], state)

@@ -64,7 +64,7 @@ impl ScalarDecayInputs {
     fn without_padding(mut self) -> Self {
         let [batch, heads, seq, _] = self.v.dims();
         self.log_decay = self.log_decay.map(|decay| decay.expand([batch, heads, seq]));
-        if let Some(segments) = self.segments.as_ref().filter(|segments| segments.has_right_padding()) {
+        if let Some(segments) = &self.segments {
             self.k = segments.silenced(self.k, 2);
             self.log_decay = self.log_decay.map(|decay| segments.silenced(decay, 2));
         }

@@ -223,8 +223,11 @@ impl Segments {
         Tensor::from_data(TensorData::new(mask, [self.batch(), self.seq]), device)
     }
 
-    /// `x` with 0 at padding, whatever stood there. Its axes are the batch, others, and `seq` at `axis`.
+    /// `x` with 0 at padding on the right, whatever stood there; free where there is none. Its axes are the batch, others, and `seq` at `axis`.
     pub(crate) fn silenced<const D: usize>(&self, x: Tensor<D>, axis: usize) -> Tensor<D> {
+        if !self.has_right_padding() {
+            return x;
+        }
         let mut dims = [1; D];
         (dims[0], dims[axis]) = (self.batch(), self.seq);
         let padding = self.mask(&x.device()).equal_elem(0.0).reshape(dims);

@@ -62,8 +62,8 @@ impl SelectiveScanInputs {
     /// Δ with 0 at padding: such a token neither writes nor decays.
     fn masked_delta(&self) -> Tensor<3> {
         match &self.segments {
-            Some(segments) if segments.has_right_padding() => segments.silenced(self.delta.clone(), 1),
-            _ => self.delta.clone(),
+            Some(segments) => segments.silenced(self.delta.clone(), 1),
+            None => self.delta.clone(),
         }
     }
 

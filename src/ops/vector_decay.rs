@@ -48,7 +48,7 @@ impl VectorDecayInputs {
     /// Keys and log-decays as if there were no padding: there a token writes nothing and decays nothing.
     fn without_padding(mut self) -> Self {
         self.log_decay = self.log_decay.expand(self.k.dims());
-        if let Some(segments) = self.segments.as_ref().filter(|segments| segments.has_right_padding()) {
+        if let Some(segments) = &self.segments {
             self.k = segments.silenced(self.k, 2);
             self.log_decay = segments.silenced(self.log_decay, 2);
         }
