@@ -11,7 +11,7 @@ fn check(formula: Form, ours: Form, level: f64) {
         if dtype == DType::F64 && !has_f64() {
             continue;
         }
-        for width in [1, 5, 32, 77] {
+        for width in [1, 5, 32, 77, 3000] {
             let x = uniform([3, 50, width], level - 2.0, level + 2.0, dtype);
             let (gamma, beta) = (uniform([width], 0.5, 1.5, dtype), uniform([width], -1.0, 1.0, dtype));
             let run = |name, form: Form| {

@@ -39,7 +39,7 @@ const MANY: usize = 1 << 16;
 
 /// The sum of vectors of this length, in order; zeros of none.
 fn total<F: Real, V: AsRef<[F]> + Sync>(len: usize, parts: &[V]) -> Vec<F> {
-    debug_assert!(parts.iter().all(|part| part.as_ref().len() == len));
+    assert!(parts.iter().all(|part| part.as_ref().len() == len), "parts of another length");
     let mut total = vec![F::zero(); len];
     let add = |(task, sums): (usize, &mut [F])| {
         for part in parts {

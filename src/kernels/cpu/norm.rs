@@ -140,9 +140,13 @@ impl Norm {
             .zip(rows)
             .map(|(dx, (x, grad))| vectorised(Backward::<F, CENTRED> { x, gamma, epsilon, grad, dx }))
             .collect();
-        let mut d_gamma = super::total(2 * gamma.len(), &parts);
-        let d_beta = d_gamma.split_off(gamma.len());
-        if CENTRED { vec![dx, d_gamma, d_beta] } else { vec![dx, d_gamma] }
+        if CENTRED {
+            let mut d_gamma = super::total(2 * gamma.len(), &parts);
+            let d_beta = d_gamma.split_off(gamma.len());
+            vec![dx, d_gamma, d_beta]
+        } else {
+            vec![dx, super::total(gamma.len(), &parts)]
+        }
     }
 }
 
