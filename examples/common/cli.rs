@@ -19,7 +19,7 @@ pub struct Options {
     #[arg(long)]
     pub quick: bool,
     /// Draw tables and plots of the records in --out again, all of them; train nothing.
-    #[arg(long, conflicts_with_all = ["models", "arms", "d_model", "steps", "seeds", "lr", "train_len", "test_len", "strings", "resume"])]
+    #[arg(long, conflicts_with_all = ["models", "arms", "d_model", "steps", "seeds", "lr", "test_len", "strings", "resume"])]
     pub plot: bool,
     /// A model by name, or an architecture in the hybrid notation; repeat for several. Default: all.
     #[arg(long = "model", value_name = "NAME|PATTERN")]

@@ -120,7 +120,8 @@ impl Run {
             let other = *first.entry((&run.trained_on, &run.model)).or_insert(run);
             if other.line() != run.line() {
                 return Err(Error::Config(format!(
-                    "{}: runs of {} with different settings do not go into one figure; use another --out\n  {}\n  {}",
+                    "{0}: runs of {1} with different settings do not go into one figure; use another --out, or remove \
+                     {0}/state if one was begun there by mistake\n  {2}\n  {3}",
                     folder.display(),
                     run.model,
                     serde_json::to_string(other).expect("plain data"),

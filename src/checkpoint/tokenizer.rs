@@ -67,9 +67,14 @@ impl Tokenizer {
     ///
     /// Those of [`decode`](Self::decode).
     pub fn stream_after(&self, prompt: &[u32]) -> Result<TextStream<'_>> {
-        let tokens = prompt.to_vec();
-        let told_characters = self.decode(&tokens)?.chars().count();
-        Ok(TextStream { tokenizer: self, told: tokens.len(), tokens, told_characters })
+        let (mut told, mut text) = (prompt.len(), self.decode(prompt)?);
+        // The prompt may end inside a character, which is told when it is whole.
+        while told > 0 && text.ends_with('\u{fffd}') {
+            told -= 1;
+            text = self.decode(&prompt[..told])?;
+        }
+        let told_characters = text.chars().count();
+        Ok(TextStream { tokenizer: self, tokens: prompt.to_vec(), told, told_characters })
     }
 }
 

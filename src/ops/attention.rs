@@ -140,7 +140,7 @@ impl AttentionInputs {
 ///
 /// # Panics
 ///
-/// If the shapes do not agree, a window is 0, or there are not as many slopes as heads.
+/// If the shapes do not agree, there is no row, token or head of keys, a window is 0, or there are not as many slopes as heads.
 ///
 /// # Source
 ///

@@ -22,7 +22,7 @@ use crate::kernels::Implementation;
 ///
 /// # Panics
 ///
-/// If the shapes do not agree, or `d_conv` is below 2.
+/// If the shapes do not agree, there is no row or no token, or `d_conv` is below 2.
 pub fn causal_conv(
     x: Tensor<3>,
     weight: Tensor<2>,
@@ -236,7 +236,7 @@ fn last_window(inputs: Tensor<3>, past: usize, segments: &Segments) -> Tensor<3>
 ///
 /// # Panics
 ///
-/// If the shapes do not agree.
+/// If the shapes do not agree, or there is no row.
 pub fn causal_conv_step(
     x: Tensor<2>,
     weight: Tensor<2>,

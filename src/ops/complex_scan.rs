@@ -59,7 +59,7 @@ impl ComplexScanInputs {
 ///
 /// # Panics
 ///
-/// If the shapes do not agree.
+/// If the shapes do not agree, or there is no row or no token.
 ///
 /// # Source
 ///
@@ -78,7 +78,7 @@ pub fn complex_scan(inputs: ComplexScanInputs, implementation: Implementation) -
 ///
 /// # Panics
 ///
-/// If the shapes do not agree.
+/// If the shapes do not agree, or there is no row or no token.
 pub fn complex_scan_reference(inputs: ComplexScanInputs) -> (Tensor<3>, Tensor<4>) {
     inputs.check();
     let [batch, seq, channels, _] = inputs.dims();

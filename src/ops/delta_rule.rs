@@ -90,7 +90,7 @@ impl DeltaRuleInputs {
 ///
 /// # Panics
 ///
-/// If the shapes do not agree, or `chunk_size` is 0.
+/// If the shapes do not agree, there is no row or no token, or `chunk_size` is 0.
 ///
 /// # Source
 ///
@@ -193,7 +193,7 @@ fn inverse_of_one_plus(lower: Tensor<4>) -> Tensor<4> {
 ///
 /// # Panics
 ///
-/// If the shapes do not agree.
+/// If the shapes do not agree, or there is no row or no token.
 pub fn delta_rule_reference(inputs: DeltaRuleInputs) -> (Tensor<4>, Tensor<4>) {
     inputs.check();
     let inputs = inputs.without_padding().with_a_key_head_each();

@@ -61,7 +61,7 @@ impl DiagonalScanInputs {
 ///
 /// # Panics
 ///
-/// If the shapes do not agree.
+/// If the shapes do not agree, or there is no row or no token.
 ///
 /// # Source
 ///
@@ -80,7 +80,7 @@ pub fn diagonal_scan(inputs: DiagonalScanInputs, implementation: Implementation)
 ///
 /// # Panics
 ///
-/// If the shapes do not agree.
+/// If the shapes do not agree, or there is no row or no token.
 pub fn diagonal_scan_reference(inputs: DiagonalScanInputs) -> (Tensor<3>, Tensor<2>) {
     inputs.check();
     let ([decay, write], mut state) = inputs.open();

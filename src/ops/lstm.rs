@@ -51,7 +51,7 @@ impl LstmInputs {
 ///
 /// # Panics
 ///
-/// If the shapes do not agree.
+/// If the shapes do not agree, or there is no row or no token.
 ///
 /// # Source
 ///
@@ -80,7 +80,7 @@ fn fused(inputs: LstmInputs) -> (Tensor<3>, [Tensor<2>; 2]) {
 ///
 /// # Panics
 ///
-/// If the shapes do not agree.
+/// If the shapes do not agree, or there is no row or no token.
 pub fn lstm_reference(inputs: LstmInputs) -> (Tensor<3>, [Tensor<2>; 2]) {
     inputs.check();
     let LstmInputs { gates, recurrent, mut hidden, mut cell, segments } = inputs;

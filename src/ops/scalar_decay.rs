@@ -99,7 +99,7 @@ impl ScalarDecayInputs {
 ///
 /// # Panics
 ///
-/// If the shapes do not agree, or `chunk_size` is 0.
+/// If the shapes do not agree, there is no row or no token, or `chunk_size` is 0.
 ///
 /// # Source
 ///
@@ -181,7 +181,7 @@ fn portable(inputs: ScalarDecayInputs) -> (Tensor<4>, Tensor<4>) {
 ///
 /// # Panics
 ///
-/// If the shapes do not agree.
+/// If the shapes do not agree, or there is no row or no token.
 pub fn scalar_decay_reference(inputs: ScalarDecayInputs) -> (Tensor<4>, Tensor<4>) {
     inputs.check();
     let (inputs, skipped) = inputs.without_padding().plain();

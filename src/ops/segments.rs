@@ -8,7 +8,8 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 ///
 /// A row is `[left padding][document]…[document][right padding]`. Every mixer keeps three promises about it:
 /// nothing passes from one document into the next; padding is never seen and leaves no trace in the state;
-/// the first document of a row continues the state that the call was given, and the state that the call
+/// the first document of a row continues the state that the call was given (of a piece that a new document
+/// begins, made by [`slice`](Self::slice), none does), and the state that the call
 /// returns is the one that the row's last document leaves behind. Outputs at padding are finite, and mean
 /// nothing.
 ///
@@ -200,7 +201,8 @@ impl Segments {
     }
 
     /// `[batch, seq]`, the index of the document a token belongs to, where 0 is the one that goes on with the state; padding counts
-    /// with its neighbour.
+    /// with its neighbour. In a piece that a new document begins, the first token has 1: to compare each with the one before
+    /// is not enough, [`survival`](Self::survival) is.
     pub fn ids(&self, device: &Device) -> Tensor<2, Int> {
         Tensor::from_data(TensorData::new(self.id_table(), [self.batch(), self.seq]), device)
     }

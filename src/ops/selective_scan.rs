@@ -87,7 +87,7 @@ impl SelectiveScanInputs {
 ///
 /// # Panics
 ///
-/// If the shapes do not agree.
+/// If the shapes do not agree, or there is no row or no token.
 ///
 /// # Source
 ///
@@ -132,7 +132,7 @@ impl Around {
 ///
 /// # Panics
 ///
-/// If the shapes do not agree.
+/// If the shapes do not agree, or there is no row or no token.
 pub fn selective_scan_reference(inputs: SelectiveScanInputs) -> (Tensor<3>, Tensor<3>) {
     inputs.check();
     let around = Around::of(&inputs);

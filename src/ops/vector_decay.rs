@@ -91,7 +91,7 @@ const FORGETS: f64 = -1000.0;
 ///
 /// # Panics
 ///
-/// If the shapes do not agree, or `chunk_size` is 0.
+/// If the shapes do not agree, there is no row or no token, or `chunk_size` is 0.
 ///
 /// # Source
 ///
@@ -205,7 +205,7 @@ fn decays(log_decay: Tensor<3>) -> Tensor<4> {
 ///
 /// # Panics
 ///
-/// If the shapes do not agree.
+/// If the shapes do not agree, or there is no row or no token.
 pub fn vector_decay_reference(inputs: VectorDecayInputs) -> (Tensor<4>, Tensor<4>) {
     inputs.check();
     let inputs = inputs.without_padding();

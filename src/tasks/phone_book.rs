@@ -118,10 +118,13 @@ impl Task for PhoneBook {
     }
 
     fn longest(&self) -> usize {
-        let letters = |names: &[String]| names.iter().map(String::len).max().unwrap_or(0);
+        let lasts = || self.last_names.iter().map(String::len);
+        let mut people: Vec<usize> =
+            self.first_names.iter().flat_map(|first| lasts().map(move |last| first.len() + last)).collect();
+        people.sort_unstable_by(|a, b| b.cmp(a));
         // First name, space, last name, colon, space, number, line; every entry twice, and two blank lines.
-        let line = letters(&self.first_names) + letters(&self.last_names) + DIGITS + 4;
-        2 * self.entries.end() * line + 2
+        let line = |names: &usize| names + DIGITS + 4;
+        2 * people.iter().take(*self.entries.end()).map(line).sum::<usize>() + 2
     }
 
     fn training_example(&self, rng: &mut ChaCha8Rng) -> Example {
@@ -190,6 +193,15 @@ mod tests {
         let (entries, again) = lines.split_at(lines.len() / 2);
         assert!((3..=4).contains(&entries.len()), "{text}");
         assert!(entries.iter().all(|entry| again.contains(entry)), "{text}");
+    }
+
+    /// No two of its people have the same two names, the longest ones.
+    #[test]
+    fn longest_book() {
+        let names = [["Al", "Bo", "Maximilian"], ["Li", "Wu", "Vanderbilt"]];
+        let book = PhoneBook::new(3..=5, &names[0], &names[1]).unwrap();
+        let entries = 20 + 4 * 12 + 5 * (" : 0123456789\n".len());
+        assert_eq!(book.longest(), 2 * entries + 2);
     }
 
     #[test]

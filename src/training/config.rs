@@ -76,7 +76,12 @@ impl TrainingConfig {
             return Err(Error::Config(format!("training: {name} must be at least 1, got 0")));
         }
         check_positive("training", "learning_rate", self.learning_rate)?;
-        check_positive("training", "clip_norm", self.clip_norm)?;
+        if !(self.clip_norm > 0.0 && self.clip_norm.is_finite()) {
+            let found = self.clip_norm;
+            return Err(Error::Config(format!(
+                "training: clip_norm must be positive and finite, got {found}"
+            )));
+        }
         if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
             let found = self.weight_decay;
             return Err(Error::Config(format!("training: weight_decay must not be negative, got {found}")));
@@ -109,5 +114,12 @@ mod tests {
     fn nan_learning_rate_is_refused() {
         let error = TrainingConfig::new(1).with_learning_rate(f64::NAN).check().unwrap_err();
         assert_eq!(error.to_string(), "training: learning_rate must be positive and finite, got NaN");
+    }
+
+    #[test]
+    fn clipping_may_be_as_good_as_off() {
+        assert!(TrainingConfig::new(1).with_clip_norm(f64::MAX).check().is_ok());
+        let error = TrainingConfig::new(1).with_clip_norm(f64::INFINITY).check().unwrap_err();
+        assert_eq!(error.to_string(), "training: clip_norm must be positive and finite, got inf");
     }
 }

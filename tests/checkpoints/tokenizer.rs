@@ -87,6 +87,24 @@ fn what_goes_on_begins_with_its_space() {
     assert_eq!(told(tokenizer.stream_after(&prompt).unwrap()), " ba");
 }
 
+/// As after `max_tokens`, which may end a text inside a character.
+#[test]
+fn what_goes_on_ends_the_character_that_was_begun() {
+    let check = |tokenizer: &Tokenizer, text: &str| {
+        let tokens = tokenizer.encode(text).unwrap();
+        assert_eq!(tokens.len(), text.len(), "a token is a byte");
+        for begun in 0..=tokens.len() {
+            let (prompt, rest) = tokens.split_at(begun);
+            let whole = (0..=begun).rev().find(|&bytes| text.is_char_boundary(bytes)).unwrap();
+            let mut stream = tokenizer.stream_after(prompt).unwrap();
+            let told: String = rest.iter().map(|&token| stream.push(token).unwrap()).collect();
+            assert_eq!(told, text[whole..], "after {begun} tokens");
+        }
+    };
+    check(&bytes(), "aé🦀b");
+    check(&byte_fallback(), "aé🦀🦀b");
+}
+
 #[test]
 fn bytes_without_a_token_of_their_own() {
     let tokenizer = byte_fallback();

@@ -38,8 +38,9 @@ impl Elementwise {
                 let [scale, cube] = [1.595_769_121_605_731, 0.044_715]
                     .map(|constant| F::from_f64(constant).expect("a constant"));
                 let three = F::from_f64(3.0).expect("a constant");
-                let square = x * x;
-                // Far out the slope is beyond all measure, and what it multiplies is 0.
+                // Far out the slope is large, and what it multiplies is 0.
+                let (square, limit) = (x * x, F::from_f64(1e30).expect("a constant"));
+                let square = if square < limit { square } else { limit };
                 let sigmoids = F::sigmoids::<FMA>(scale * x * F::fma::<FMA>(cube, square, one));
                 let [sigmoid, rest] = sigmoids.map(F::or_nothing);
                 let slope = scale * F::fma::<FMA>(three * cube, square, one);
@@ -189,5 +190,7 @@ mod tests {
                 assert!(before.abs() < 1e-15, "-{far}: {before}");
             }
         }
+        let beyond = [1e25, -1e25, 1e38, -1e38].map(|x| Elementwise::GeluTanh.apply::<f32, false>(x).1);
+        assert_eq!(beyond, [1.0, 0.0, 1.0, 0.0]);
     }
 }
