@@ -12,6 +12,7 @@ mod common;
 mod questions;
 
 use std::collections::BTreeMap;
+use std::hash::Hasher;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -25,6 +26,7 @@ use common::plots::{Line, draw};
 use common::records::Records;
 use common::statistics::Estimate;
 use common::{cli, device, folder, progress, table, text};
+use fnv::FnvHasher;
 use questions::{Kind, Question, Source};
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +64,9 @@ struct Flags {
 #[derive(Clone, Serialize, Deserialize)]
 struct Record {
     model: String,
+    /// A number of its files, so that another of the same name is told apart.
+    #[serde(default)]
+    files: String,
     family: String,
     ask: String,
     length: usize,
@@ -107,9 +112,26 @@ fn pretrained_retrieval(flags: &Flags) -> Result<()> {
     show(&records.records, &flags.out)
 }
 
-/// What a model is called in the records: as its folder.
+/// What a model is called in the records, as its folder; and a file.
 fn name(folder: &Path) -> String {
     folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// A number of a model's configuration and of the sizes of its weights.
+fn fingerprint(folder: &Path) -> Result<String> {
+    let io = |source| Error::Io { path: folder.into(), source };
+    let mut weights = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        if path.extension().is_some_and(|kind| kind == "safetensors") {
+            weights.push(format!("{} {}", name(&path), path.metadata().map_err(io)?.len()));
+        }
+    }
+    weights.sort();
+    let mut hasher = FnvHasher::default();
+    hasher.write(text::read(&folder.join("config.json"))?.as_bytes());
+    hasher.write(weights.join("\n").as_bytes());
+    Ok(format!("{:016x}", hasher.finish()))
 }
 
 /// Asks a model what is not recorded yet.
@@ -120,6 +142,15 @@ fn ask(folder: &Path, flags: &Flags, text: &str, records: &mut Records<Record>) 
     let origin = Origin::here(origin::called(&device));
     let published = checkpoint::load(folder, &device)?;
     let source = Source::new(&tokenizer, text)?;
+    let files = fingerprint(folder)?;
+    let is_another =
+        |record: &&Record| record.model == name && !record.files.is_empty() && record.files != files;
+    if records.records.iter().any(|record| is_another(&record)) {
+        return Err(Error::Config(format!(
+            "{}: another model called {name:?} was asked before; rename the folder, or name another by --out",
+            folder.display()
+        )));
+    }
     let all = [Kind::PhoneBook, Kind::Copy, Kind::ShuffledCopy];
     for kind in if flags.kinds.is_empty() { &all[..] } else { &flags.kinds } {
         for &length in if *kind == Kind::PhoneBook { &flags.entries } else { &flags.tokens } {
@@ -147,6 +178,7 @@ fn ask(folder: &Path, flags: &Flags, text: &str, records: &mut Records<Record>) 
             println!("{name}, {}, {length}: {right} of {} in {seconds:.0} s", kind.name(), flags.strings);
             records.extend([Record {
                 model: name.clone(),
+                files: files.clone(),
                 family: published.family().into(),
                 ask: kind.name().into(),
                 length,
@@ -190,6 +222,7 @@ fn says(
         if end || wrong || problem.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     problem?;
+    said += &stream.finish()?;
     let answer = said.trim_start().split(stop).next().unwrap_or_default();
     Ok(answer.trim_end() == question.answer)
 }

@@ -104,7 +104,9 @@ fn scorecard(flags: &Flags) -> Result<()> {
     let mut progress = Progress::new(&MultiProgress::new(), None, "a task", steps);
     let scores = settings.run(&backbone, &device, &mut progress)?;
     progress.finish();
-    if scores.len() < Scorecard::tasks().len() {
+    let tasks = Scorecard::tasks().len();
+    if scores.len() < tasks {
+        println!("\n{}\n\nended after {} of {tasks} tasks: nothing is kept", scored(&scores), scores.len());
         return Ok(());
     }
     let (pattern, version) = (backbone.pattern(), env!("CARGO_PKG_VERSION").into());
@@ -114,19 +116,23 @@ fn scorecard(flags: &Flags) -> Result<()> {
     show(&card, out)
 }
 
-/// A table and a figure.
-fn show(card: &Card, out: &Path) -> Result<()> {
+fn scored(scores: &[Score]) -> comfy_table::Table {
     let head =
         ["task", "counted", "trained to", "nine of ten right to", "state", "tokens/s"].map(String::from);
     let mut found = table::table(head.into_iter());
-    for score in &card.scores {
+    for score in scores {
         let holds = score.holds_to(0.9).map_or("–".into(), |length| format!("{length} {}", score.unit));
         let trained = format!("{} {}", score.trained, score.unit);
         let counted = if score.by_answer { "answers" } else { "strings" };
         let (state, speed) = (table::bytes(score.state_bytes), format!("{:.0}", score.tokens_per_second));
         found.add_row([score.task.clone(), counted.into(), trained, holds, state, speed]);
     }
-    println!("\n{}", table::to_the_right(found));
+    table::to_the_right(found)
+}
+
+/// A table and a figure.
+fn show(card: &Card, out: &Path) -> Result<()> {
+    println!("\n{}", scored(&card.scores));
     let series = |(index, score): (usize, &Score)| {
         let place = |length: usize| length as f64 / score.trained as f64;
         let line: Vec<(f64, f64)> =

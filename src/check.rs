@@ -30,12 +30,19 @@ pub(crate) fn check_size(whose: &str, name: &str, size: usize, least: usize) -> 
 
 /// A number that something is divided by, or that keeps a root from 0: in 32 bits, too.
 pub(crate) fn check_positive(whose: &str, name: &str, value: f64) -> Result<()> {
-    let problem = match value {
-        _ if !(value > 0.0 && value.is_finite()) => format!("positive and finite, got {value}"),
-        _ if !(value as f32).is_normal() => format!("neither 0 nor infinite in 32 bits, got {value:e}"),
-        _ => return Ok(()),
-    };
-    Err(Error::Config(format!("{whose}: {name} must be {problem}")))
+    check_positive_and_finite(whose, name, value)?;
+    if (value as f32).is_normal() {
+        return Ok(());
+    }
+    Err(Error::Config(format!("{whose}: {name} must be neither 0 nor infinite in 32 bits, got {value:e}")))
+}
+
+/// A number that nothing is divided by, and that may be as good as 0 or infinite.
+pub(crate) fn check_positive_and_finite(whose: &str, name: &str, value: f64) -> Result<()> {
+    if value > 0.0 && value.is_finite() {
+        return Ok(());
+    }
+    Err(Error::Config(format!("{whose}: {name} must be positive and finite, got {value}")))
 }
 
 /// Step sizes are positive, in order, and not beyond what f32 holds.

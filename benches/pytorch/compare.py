@@ -46,8 +46,8 @@ def keep_large_buffers():
         return
     m_trim_threshold, m_mmap_threshold = -1, -3
     libc = ctypes.CDLL(None)
-    libc.mallopt(m_mmap_threshold, 1 << 30)
-    libc.mallopt(m_trim_threshold, 2**31 - 1)
+    if libc.mallopt(m_mmap_threshold, 1 << 30) == 1:
+        libc.mallopt(m_trim_threshold, 2**31 - 1)
 
 
 def to_file(arrays, path):
@@ -67,8 +67,11 @@ def largest_deviation(side, ours):
     for name, x in expected.items():
         if name not in ours:
             raise SystemExit(f"compare.py: our side gives no {name}; it gives {sorted(ours)}")
-        if not np.isfinite(ours[name]).all():
-            raise SystemExit(f"compare.py: our side's {name} is not finite everywhere")
+        for whose, array in (("our side", ours[name]), ("PyTorch", x)):
+            if not np.isfinite(array).all():
+                raise SystemExit(f"compare.py: {whose}'s {name} is not finite everywhere")
+        if x.size != ours[name].size:
+            raise SystemExit(f"compare.py: our {name} has {ours[name].size} entries, PyTorch's {x.size}")
         scale = max(np.abs(x).max(), 1e-3 * largest if name.startswith("gradient") else 0, 1e-30)
         deviations.append((float(np.abs(x.ravel() - ours[name].ravel()).max() / scale), name))
     return max(deviations)

@@ -9,6 +9,7 @@ use burn_sequence::{Error, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::experiment::Metric;
 use super::files;
 use super::origin::Origin;
 
@@ -161,10 +162,12 @@ impl Record {
 }
 
 /// Of a model's records on one arm the learning rate whose run with seed 0 (or, where that diverged at every rate, with the
-/// least) did best on fresh strings of the longest training length; of rates that did alike the lowest.
-pub fn best_rate<'a>(records: impl Iterator<Item = &'a Record> + Clone) -> Option<f64> {
-    // Letters decide where no string is right.
-    let score = |record: &Record| record.valid_string_accuracy + 1e-3 * record.valid_char_accuracy;
+/// least) did best on fresh strings of the longest training length, as `metric` counts; of rates that did alike the lowest.
+pub fn best_rate<'a>(records: impl Iterator<Item = &'a Record> + Clone, metric: Metric) -> Option<f64> {
+    let score = |Record { valid_string_accuracy, valid_char_accuracy, .. }: &Record| {
+        // Letters decide where no string is right.
+        metric.of(*valid_string_accuracy, *valid_char_accuracy) + 1e-3 * valid_char_accuracy
+    };
     let seed = records.clone().map(|record| record.run.seed).min()?;
     let scored =
         records.filter(|record| record.run.seed == seed).map(|record| (record.run.lr, score(record)));

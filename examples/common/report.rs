@@ -38,21 +38,24 @@ impl Experiment {
         results.records.sort_by_key(|record| place(&record.run).unwrap_or(usize::MAX));
         let mut shown = Vec::new();
         for arm in &self.arms {
+            let metric = arm.probes[0].metric;
             let own: Vec<&Record> =
                 results.records.iter().filter(|record| record.run.trained_on == arm.name).collect();
             let diverged: Vec<&Run> =
                 results.diverged.iter().filter(|run| run.trained_on == arm.name).collect();
             if !diverged.is_empty() || own.iter().any(|record| record.run.lr != own[0].run.lr) {
-                println!(
-                    "\n{}: learning rates, strings without a mistake (and answers right) at the end of training\n",
-                    arm.name
-                );
-                println!("{}", table::sweep(&own, &diverged));
+                let counted = match metric {
+                    Metric::Strings => "strings without a mistake (and answers right)",
+                    Metric::Answers => "answers right (and strings without a mistake)",
+                    Metric::Bytes => metric.label(),
+                };
+                println!("\n{}: learning rates, {counted}, at the end of training\n", arm.name);
+                println!("{}", table::sweep(metric, &own, &diverged));
             }
             if own.is_empty() {
                 continue;
             }
-            let best = at_the_best_rate(&own);
+            let best = at_the_best_rate(metric, &own);
             for note in [table::sizes(&best), table::settings(&best)].into_iter().flatten() {
                 println!("\n{note}");
             }
@@ -146,11 +149,11 @@ pub fn lines(records: &[&Record], metric: Metric, x: impl Fn(&Record) -> usize) 
 }
 
 /// Of every model the records of its [`best_rate`].
-fn at_the_best_rate<'a>(records: &[&'a Record]) -> Vec<&'a Record> {
+fn at_the_best_rate<'a>(metric: Metric, records: &[&'a Record]) -> Vec<&'a Record> {
     let mut best = Vec::new();
     for name in table::names(records.iter().map(|record| &record.run)) {
         let own = records.iter().copied().filter(|record| record.run.model == name);
-        let rate = best_rate(own.clone());
+        let rate = best_rate(own.clone(), metric);
         best.extend(own.filter(|record| Some(record.run.lr) == rate));
     }
     best

@@ -280,9 +280,8 @@ fn queue<'a>(
             let rates = match &round.rates[..] {
                 [] => {
                     let is_own = |run: &Run| run.trained_on == arm.name && run.model == contender.name;
-                    best_rate(earlier.records.iter().filter(|record| is_own(&record.run)))
-                        .into_iter()
-                        .collect()
+                    let own = earlier.records.iter().filter(|record| is_own(&record.run));
+                    best_rate(own, arm.probes[0].metric).into_iter().collect()
                 }
                 rates => rates.to_vec(),
             };

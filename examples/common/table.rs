@@ -43,9 +43,9 @@ fn failed(diverged: &[&Run], run: &Run) -> usize {
     diverged.iter().filter(is_alike).count()
 }
 
-/// The accuracy of every model at every learning rate, whole strings and in brackets answers, at the end of training with seed 0 and on the longest training length:
-/// what the rate is chosen by.
-pub fn sweep(records: &[&Record], diverged: &[&Run]) -> Table {
+/// The accuracy of every model at every learning rate, at the end of training with seed 0 and on the longest training length:
+/// what the rate is chosen by, and in brackets the other of strings and answers.
+pub fn sweep(metric: Metric, records: &[&Record], diverged: &[&Run]) -> Table {
     let runs = records.iter().map(|record| &record.run).chain(diverged.iter().copied());
     let mut rates: Vec<f64> = runs.map(|run| run.lr).collect();
     rates.sort_by(f64::total_cmp);
@@ -58,8 +58,12 @@ pub fn sweep(records: &[&Record], diverged: &[&Run]) -> Table {
             match records.iter().find(|record| is_here(&record.run)) {
                 _ if diverged.iter().any(|run| is_here(run)) => "diverged".into(),
                 None => "–".into(),
-                Some(Record { valid_string_accuracy, valid_char_accuracy, .. }) => {
-                    format!("{valid_string_accuracy:.3} ({valid_char_accuracy:.3})")
+                Some(Record { valid_string_accuracy: strings, valid_char_accuracy: answers, .. }) => {
+                    match metric {
+                        Metric::Strings => format!("{strings:.3} ({answers:.3})"),
+                        Metric::Answers => format!("{answers:.3} ({strings:.3})"),
+                        Metric::Bytes => format!("{answers:.3}"),
+                    }
                 }
             }
         };

@@ -36,16 +36,16 @@ pub fn documentation() -> Result<String> {
 ///
 /// # Errors
 ///
-/// If there is another, or it cannot be written.
+/// If there are runs, and another text or none; or if it cannot be written.
 pub fn only(folder: &Path, text: &str) -> Result<()> {
     let path = folder.join("text.txt");
-    if path.is_file() && folder::holds_runs(folder) {
-        return if read(&path)? == text {
-            Ok(())
-        } else {
-            let problem = "runs there read this, not the text given now: name another folder by --out";
-            Err(Error::File { path, problem: problem.into() })
+    if folder::holds_runs(folder) {
+        let problem = match path.is_file() {
+            true if read(&path)? == text => return Ok(()),
+            true => "runs there read this, not the text given now: name another folder by --out",
+            false => "is missing, and runs there read one: put it there, or name another folder by --out",
         };
+        return Err(Error::File { path, problem: problem.into() });
     }
     std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
     files::write(&path, text)

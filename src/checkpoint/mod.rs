@@ -146,7 +146,8 @@ impl Checkpoint {
     }
 
     /// Writes the model to `folder` as it was published, with the parameters and `stop_tokens` it has now, in 32 bits and one
-    /// file: Transformers (or `mamba_ssm`, where it came from there) loads it, and so does [`load`]. Each file is written
+    /// file: Transformers loads it, and so does [`load`] (what came in the layout of `mamba_ssm` stays in it, without a tied head, as safetensors,
+    /// where that reads pickles). Each file is written
     /// under a temporary name first. A tokenizer is not part of the model: copy its `tokenizer.json`.
     ///
     /// # Errors

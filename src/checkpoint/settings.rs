@@ -68,6 +68,11 @@ impl Settings {
         Ok(Self { within: format!("{}{key}.", self.within), values, ..self.clone() })
     }
 
+    /// Whether `key` is there, and null.
+    pub fn is_null(&self, key: &str) -> bool {
+        self.values.get(key).is_some_and(Value::is_null)
+    }
+
     /// The value of `key`; `None`: missing or null.
     pub fn optional<T: Kind>(&self, key: &str) -> Result<Option<T>> {
         match self.values.get(key) {

@@ -57,7 +57,7 @@ impl Tokenizer {
 
     /// The text of one token after another.
     pub fn stream(&self) -> TextStream<'_> {
-        TextStream { tokenizer: self, tokens: Vec::new(), told: 0, told_characters: 0 }
+        TextStream { tokenizer: self, tokens: Vec::new(), told: 0, told_characters: 0, begun: String::new() }
     }
 
     /// The same of tokens that go on after these: a space between the two is told, which some tokenizers leave out at the
@@ -67,16 +67,21 @@ impl Tokenizer {
     ///
     /// Those of [`decode`](Self::decode).
     pub fn stream_after(&self, prompt: &[u32]) -> Result<TextStream<'_>> {
-        let (mut told, mut text) = (prompt.len(), self.decode(prompt)?);
-        // The prompt may end inside a character, which is told when it is whole.
-        while told > 0 && text.ends_with('\u{fffd}') {
+        let whole = self.decode(prompt)?;
+        let (mut told, mut text) = (prompt.len(), whole.clone());
+        // The prompt may end inside a character, of four tokens at most, which is told when it is whole.
+        while text.ends_with(HALF) && told > prompt.len().saturating_sub(3) {
             told -= 1;
             text = self.decode(&prompt[..told])?;
         }
         let told_characters = text.chars().count();
-        Ok(TextStream { tokenizer: self, tokens: prompt.to_vec(), told, told_characters })
+        let begun = whole.chars().skip(told_characters).collect();
+        Ok(TextStream { tokenizer: self, tokens: prompt.to_vec(), told, told_characters, begun })
     }
 }
+
+/// What half a character decodes to.
+const HALF: char = char::REPLACEMENT_CHARACTER;
 
 /// Text that comes token by token. A character may take several tokens, and is told when it is whole.
 #[derive(Clone, Debug)]
@@ -89,6 +94,8 @@ pub struct TextStream<'a> {
     told: usize,
     /// Characters of their text.
     told_characters: usize,
+    /// What a prompt ends in beyond them: nothing new if it stays, as half a character does not.
+    begun: String,
 }
 
 impl TextStream<'_> {
@@ -100,15 +107,15 @@ impl TextStream<'_> {
     pub fn push(&mut self, token: u32) -> Result<String> {
         self.tokens.push(token);
         let text = self.tokenizer.decode(&self.tokens)?;
-        // Half a character decodes to the replacement character.
-        if text.ends_with('\u{fffd}') {
+        if text.ends_with(HALF) {
             return Ok(String::new());
         }
-        let new: String = text.chars().skip(self.told_characters).collect();
+        let new = self.untold(&text);
         if !new.is_empty() {
             self.tokens.drain(..self.told);
             self.told = self.tokens.len();
             self.told_characters = self.tokenizer.decode(&self.tokens)?.chars().count();
+            self.begun.clear();
         }
         Ok(new)
     }
@@ -119,6 +126,12 @@ impl TextStream<'_> {
     ///
     /// Those of [`Tokenizer::decode`].
     pub fn finish(self) -> Result<String> {
-        Ok(self.tokenizer.decode(&self.tokens)?.chars().skip(self.told_characters).collect())
+        Ok(self.untold(&self.tokenizer.decode(&self.tokens)?))
+    }
+
+    /// What of the text of `tokens` is not told.
+    fn untold(&self, text: &str) -> String {
+        let new: String = text.chars().skip(self.told_characters).collect();
+        new.strip_prefix(&self.begun).map(String::from).unwrap_or(new)
     }
 }

@@ -13,11 +13,12 @@ use crate::ops::{Segments, expect_tokens};
 /// included. The mixer writes `step` itself: the default would call `forward` again.
 ///
 /// The quickest way to a new mixer that keeps the whole contract, and an oracle for a faster forward. For states of
-/// constant shape, with the batch as their tensors' first axis.
+/// constant shape, with the batch as their tensors' first axis and a counter a row.
 ///
 /// # Panics
 ///
-/// If there is no row or no token, or `x` and `segments` do not agree.
+/// If there is no row or no token, `x` and `segments` do not agree, or, beside `segments`, the state has another number of
+/// counters than rows.
 pub fn forward_by_steps<M: SequenceMixer>(
     mixer: &M,
     x: Tensor<3>,
@@ -99,9 +100,29 @@ impl StateMapper for Choose<'_> {
         tensor.mask_where(mask.expand(dims), other)
     }
 
-    fn counts(&mut self, _: &str, counts: Vec<usize>) -> Vec<usize> {
+    fn counts(&mut self, name: &str, counts: Vec<usize>) -> Vec<usize> {
+        let (found, expected) = (counts.len(), self.theirs.len());
+        assert_eq!(
+            found, expected,
+            "forward_by_steps: {name} has {found} counters, expected one a row, {expected}"
+        );
         let other: Vec<usize> = self.next();
         let rows = counts.into_iter().zip(other).zip(self.theirs);
         rows.map(|((ours, other), &theirs)| if theirs { other } else { ours }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::layers::MatrixState;
+
+    #[test]
+    #[should_panic(expected = "forward_by_steps: seen has 1 counters, expected one a row, 2")]
+    fn a_counter_for_all_rows_is_refused() {
+        let state = MatrixState { matrix: Tensor::zeros([2, 1, 1, 1], &Device::default()), seen: vec![0] };
+        choose_rows(state.clone(), &state, &[true, false]);
     }
 }

@@ -57,8 +57,8 @@ pub struct GatedDeltaNetConfig {
 /// Δ = softplus(x W_a + b_dt)
 /// ```
 ///
-/// and all else as in [`DeltaNet`] with its output gate. Qwen3-Next's layer is this one with `expand_v = 1`, and with the
-/// rows of its fused projections sorted: q, k, v of all heads into `qkv_proj`, z into `g_proj`, b into `b_proj`, a into
+/// and all else as in [`DeltaNet`] with its output gate. Qwen3-Next's layer is this one with `expand_v = 1`, with `norm_epsilon`
+/// its `rms_norm_eps`, and with the rows of its fused projections sorted: q, k, v of all heads into `qkv_proj`, z into `g_proj`, b into `b_proj`, a into
 /// `a_proj`.
 ///
 /// The state is constant: the last `d_conv − 1` inputs of the convolution, and `head_dim × expand_v · head_dim` numbers

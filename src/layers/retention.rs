@@ -45,7 +45,7 @@ pub struct RetentionConfig {
 ///
 /// # Source
 ///
-/// arXiv 2307.08621, equations 5 to 8, but for two things: positions are rotary embeddings with the frequencies of
+/// arXiv 2307.08621, equations 5 to 8, but for three things: outputs have RMS norm for each head, not GroupNorm; positions are rotary embeddings with the frequencies of
 /// [RoPE](Rope), `base^(−2i / head_dim)` (the authors' code divides `i` by `head_dim / 2 − 1`), and values and the gate are as wide
 /// as the model, not twice as wide.
 #[derive(Module, Debug)]

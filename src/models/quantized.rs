@@ -34,11 +34,12 @@ impl<M: SequenceMixer> LanguageModel<M> {
     /// reads for every token. Weights that were published in bf16 lose nothing.
     ///
     /// All else is as [`quantize`](Self::quantize) leaves it. The result is for inference, on flex, which reads the 16 bits and
-    /// computes in 32; on GPUs weights are made 32 bits wide for every product.
+    /// computes in 32. On GPUs that compute with such numbers weights are made 32 bits wide for every product; that has not been
+    /// tried.
     ///
     /// # Panics
     ///
-    /// If the device cannot store bf16, as ndarray.
+    /// If the device does not compute in bf16, as ndarray, and wgpu on Vulkan and WebGPU.
     pub fn to_bf16(self) -> Self {
         let device = self.device();
         assert!(

@@ -178,14 +178,11 @@ pub(crate) fn apply_in_pieces<const D: usize, const N: usize>(
     pieces(x, weight, bias, (WeightLayout::InputFirst, widths), Implementation::Auto)
 }
 
-/// The dtype of what a layer makes of floats: its weights', unless they are quantised, or in bf16 on a CPU, which
-/// computes in 32 bits.
+/// The dtype of what a layer makes of floats: its weights', unless they are narrower than what the device computes in.
 pub(crate) fn output_dtype(layer: &nn::Linear) -> DType {
     let weight = layer.weight.val();
     match weight.dtype() {
-        DType::QFloat(_) => DType::F32,
-        #[cfg(any(feature = "flex", feature = "ndarray"))]
-        DType::BF16 if crate::kernels::on_host(&weight) => DType::F32,
+        DType::QFloat(_) | DType::BF16 => weight.device().settings().float_dtype.into(),
         dtype => dtype,
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use burn::config::Config;
 
-use crate::check::check_positive;
+use crate::check::{check_positive, check_positive_and_finite};
 use crate::tasks::Packing;
 use crate::{Error, Result};
 
@@ -76,12 +76,7 @@ impl TrainingConfig {
             return Err(Error::Config(format!("training: {name} must be at least 1, got 0")));
         }
         check_positive("training", "learning_rate", self.learning_rate)?;
-        if !(self.clip_norm > 0.0 && self.clip_norm.is_finite()) {
-            let found = self.clip_norm;
-            return Err(Error::Config(format!(
-                "training: clip_norm must be positive and finite, got {found}"
-            )));
-        }
+        check_positive_and_finite("training", "clip_norm", self.clip_norm)?;
         if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
             let found = self.weight_decay;
             return Err(Error::Config(format!("training: weight_decay must not be negative, got {found}")));

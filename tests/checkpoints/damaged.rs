@@ -140,6 +140,35 @@ fn nested_keys_are_named_whole() {
 }
 
 #[test]
+fn rotary_embeddings_without_a_base_or_of_a_part() {
+    let copy = Copy::of("llama");
+    let changes = [
+        (
+            json!({ "rope_theta": null }),
+            r#"config.json: key "rope_parameters.rope_theta" is null, expected a number"#,
+        ),
+        (
+            json!({ "rope_theta": 100.0, "partial_rotary_factor": 0.5 }),
+            r#"config.json: key "rope_parameters.partial_rotary_factor" is 0.5, supported: 1.0"#,
+        ),
+    ];
+    for (rope, expected) in changes {
+        copy.json("config.json", |json| json["rope_parameters"] = rope);
+        assert_eq!(problem(&copy), expected);
+    }
+    copy.json("config.json", |json| {
+        json["rope_parameters"] = Value::Null;
+        json["rope_theta"] = Value::Null;
+    });
+    assert_eq!(problem(&copy), r#"config.json: key "rope_theta" is null, expected a number"#);
+    copy.json("config.json", |json| {
+        json["rope_theta"] = json!(100.0);
+        json["partial_rotary_factor"] = json!(0.5);
+    });
+    assert_eq!(problem(&copy), r#"config.json: key "partial_rotary_factor" is 0.5, supported: 1.0"#);
+}
+
+#[test]
 fn files() {
     let copy = Copy::of("mamba");
     let whole = copy.bytes("model.safetensors");

@@ -39,6 +39,18 @@ fn load(name: &str) -> Checkpoint {
     checkpoint::load(published(name), &Device::default()).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
+/// As AllenAI's own export writes it; Transformers says the same with it.
+#[test]
+fn a_base_that_is_null_turns_nothing_wherever_it_stands() {
+    let copy = Copy::of("olmo_hybrid");
+    copy.json("config.json", |json| {
+        json.as_object_mut().expect("an object").remove("rope_parameters");
+        json["rope_theta"] = Value::Null;
+    });
+    let found = checkpoint::load(copy.path(), &Device::default()).expect("a whole model");
+    assert_eq!(found.config, load("olmo_hybrid").config);
+}
+
 #[test]
 fn say_what_transformers_says() {
     println!("| model | keys | one pass | decoded | padded | hidden |");

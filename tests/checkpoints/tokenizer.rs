@@ -105,6 +105,17 @@ fn what_goes_on_ends_the_character_that_was_begun() {
     check(&byte_fallback(), "aé🦀🦀b");
 }
 
+/// Which is no half of a character: it was said, as all of the prompt.
+#[test]
+fn a_prompt_may_end_in_the_replacement_character() {
+    let tokenizer = bytes();
+    let (prompt, rest) = (tokenizer.encode("a\u{fffd}").unwrap(), tokenizer.encode("bé").unwrap());
+    let mut stream = tokenizer.stream_after(&prompt).unwrap();
+    let told: String = rest.iter().map(|&token| stream.push(token).unwrap()).collect();
+    assert_eq!(told, "bé");
+    assert_eq!(tokenizer.stream_after(&prompt).unwrap().finish().unwrap(), "");
+}
+
 #[test]
 fn bytes_without_a_token_of_their_own() {
     let tokenizer = byte_fallback();

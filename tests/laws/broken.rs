@@ -39,6 +39,8 @@ enum Fault {
     Broadcasts,
     /// What scales the output is in no file.
     SavesNotAll,
+    /// Of the state nobody sees anything.
+    HidesState,
 }
 
 /// The sum of all tokens so far, projected.
@@ -62,11 +64,15 @@ struct Sum {
 static BUILT: AtomicU8 = AtomicU8::new(0);
 
 #[derive(Clone, Debug)]
-struct SumState(Tensor<2>);
+struct SumState {
+    sum: Tensor<2>,
+    hidden: bool,
+}
 
 impl MixerState for SumState {
     fn map<M: StateMapper>(self, mapper: &mut M) -> Self {
-        Self(mapper.tensor("sum", self.0))
+        let Self { sum, hidden } = self;
+        Self { sum: if hidden { sum } else { mapper.tensor("sum", sum) }, hidden }
     }
 }
 
@@ -99,7 +105,7 @@ impl BuildMixer for SumConfig {
 impl Sum {
     fn run(&self, x: Tensor<3>, segments: Option<&Segments>, state: SumState) -> (Tensor<3>, SumState) {
         let [batch, seq, width] = x.dims();
-        let mut sum = state.0;
+        let SumState { mut sum, hidden } = state;
         if self.fault != Fault::Broadcasts {
             assert_shape!(sum, [batch, width]);
         }
@@ -134,7 +140,7 @@ impl Sum {
             _ => {}
         }
         let sum = if self.fault == Fault::CutsGradients { sum.detach() } else { sum };
-        (self.proj.forward(y) * self.scale, SumState(sum))
+        (self.proj.forward(y) * self.scale, SumState { sum, hidden })
     }
 }
 
@@ -142,7 +148,8 @@ impl SequenceMixer for Sum {
     type State = SumState;
 
     fn init_state(&self, batch: usize, device: &Device) -> SumState {
-        SumState(Tensor::zeros([batch, self.proj.weight.dims()[0]], device))
+        let sum = Tensor::zeros([batch, self.proj.weight.dims()[0]], device);
+        SumState { sum, hidden: self.fault == Fault::HidesState }
     }
 
     fn forward(
@@ -196,10 +203,11 @@ fn faults_are_found() {
         (Fault::IdleParameter, Law::Gradients),
         (Fault::Overflows, Law::Extremes),
         (Fault::CutsGradients, Law::Stepping),
-        (Fault::CutsGradients, Law::Values),
+        (Fault::CutsGradients, Law::Splitting),
         (Fault::HalvesGradients, Law::Gradients),
         (Fault::Broadcasts, Law::Misuse),
         (Fault::SavesNotAll, Law::Saving),
+        (Fault::HidesState, Law::Values),
     ] {
         let laws = broken(fault);
         assert!(laws.contains(&law), "{fault:?} breaks {laws:?} and not {law:?}");

@@ -89,7 +89,7 @@ fn forms_agree_in_f64() {
     }
 }
 
-/// Kernels for GPUs have no gradients, so the other tests do not meet them.
+/// Without gradients kernels keep nothing, and so may take other ways.
 #[test]
 fn forms_agree_without_gradients() {
     let plain = Device::default();

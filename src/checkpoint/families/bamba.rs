@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::rope::{Names, rope};
+use super::rope::{Names, Part, rope};
 use super::{Family, llama, mamba, mamba2};
 use crate::Result;
 use crate::checkpoint::settings::Settings;
@@ -33,7 +33,7 @@ fn config(settings: &Settings) -> Result<LanguageModelConfig> {
     let epsilon = settings.or("rms_norm_eps", 1e-5)?;
 
     let n_heads = settings.size("num_attention_heads")?;
-    let names = Names { base: "rope_theta", fraction: None, default_fraction: 0.5 };
+    let names = Names { base: "rope_theta", part: Some(Part { key: None, default: 0.5 }) };
     let attention = AttentionConfig::new(d_model)
         .with_n_heads(n_heads)
         .with_n_kv_heads(Some(settings.size("num_key_value_heads")?))

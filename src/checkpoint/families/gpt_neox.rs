@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Family;
-use super::rope::{Names, rope};
+use super::rope::{Names, Part, rope};
 use crate::Result;
 use crate::checkpoint::settings::Settings;
 use crate::checkpoint::table::{Form, Rows, Table};
@@ -27,7 +27,8 @@ pub(super) const FAMILY: Family = Family {
 fn config(settings: &Settings) -> Result<LanguageModelConfig> {
     settings.only("hidden_act", &[json!("gelu")])?;
     let d_model = settings.size("hidden_size")?;
-    let names = Names { base: "rotary_emb_base", fraction: Some("rotary_pct"), default_fraction: 0.25 };
+    let names =
+        Names { base: "rotary_emb_base", part: Some(Part { key: Some("rotary_pct"), default: 0.25 }) };
     let attention = AttentionConfig::new(d_model)
         .with_n_heads(settings.size("num_attention_heads")?)
         .with_position(Position::Rope(rope(settings, names)?))

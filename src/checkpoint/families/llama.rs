@@ -39,12 +39,11 @@ fn config(settings: &Settings) -> Result<LanguageModelConfig> {
         Some(head_dim) => Some(settings.area("head_dim", n_heads, head_dim)?),
     };
     let epsilon = settings.or("rms_norm_eps", 1e-6)?;
-    let names = Names { base: "rope_theta", fraction: Some("partial_rotary_factor"), default_fraction: 1.0 };
     let attention = AttentionConfig::new(d_model)
         .with_n_heads(n_heads)
         .with_n_kv_heads(Some(n_kv_heads))
         .with_head_dim(head_dim)
-        .with_position(Position::Rope(rope(settings, names)?))
+        .with_position(Position::Rope(rope(settings, Names { base: "rope_theta", part: None })?))
         .with_qk_norm((model_type == "qwen3").then_some(QkNorm::Head))
         .with_norm_epsilon(epsilon)
         .with_bias(settings.or("attention_bias", model_type == "qwen2")?)

@@ -1,9 +1,9 @@
 //! OLMo 2: attention whose queries, keys and outputs are normalised; and OLMo Hybrid, which has Gated DeltaNet in most of
 //! its layers.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::rope::{Names, rope};
+use super::rope::{Names, has_no_base, rope};
 use super::{Family, llama};
 use crate::Result;
 use crate::checkpoint::settings::Settings;
@@ -62,11 +62,10 @@ fn config(settings: &Settings) -> Result<LanguageModelConfig> {
 
 /// A base that is null says that hybrids turn nothing; without the key there is a default.
 fn position(settings: &Settings, hybrid: bool) -> Result<Position> {
-    if hybrid && settings.object("rope_parameters")?.values().get("rope_theta") == Some(&Value::Null) {
+    if hybrid && has_no_base(settings)? {
         return Ok(Position::Nope);
     }
-    let names = Names { base: "rope_theta", fraction: None, default_fraction: 1.0 };
-    Ok(Position::Rope(rope(settings, names)?))
+    Ok(Position::Rope(rope(settings, Names { base: "rope_theta", part: None })?))
 }
 
 /// Which layers attend.

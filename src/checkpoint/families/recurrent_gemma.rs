@@ -3,7 +3,7 @@
 use burn::tensor::bf16;
 use serde_json::json;
 
-use super::rope::{Names, rope};
+use super::rope::{Names, Part, rope};
 use super::{Family, llama};
 use crate::Result;
 use crate::checkpoint::settings::Settings;
@@ -30,7 +30,8 @@ fn config(settings: &Settings) -> Result<LanguageModelConfig> {
     let layers = settings.layers("num_hidden_layers")?;
     let epsilon = settings.or("rms_norm_eps", 1e-6)?;
     let n_heads = settings.size("num_attention_heads")?;
-    let names = Names { base: "rope_theta", fraction: Some("partial_rotary_factor"), default_fraction: 0.5 };
+    let names =
+        Names { base: "rope_theta", part: Some(Part { key: Some("partial_rotary_factor"), default: 0.5 }) };
     let attention = AttentionConfig::new(d_model)
         .with_n_heads(n_heads)
         .with_n_kv_heads(Some(settings.size_or("num_key_value_heads", n_heads)?))

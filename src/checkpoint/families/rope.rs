@@ -7,11 +7,18 @@ use crate::Result;
 use crate::checkpoint::settings::Settings;
 use crate::ops::{Rope, RopeScaling};
 
-/// The older keys of base and turned part, and the turned part where neither says it.
+/// What a family has of its own.
 pub(super) struct Names {
+    /// The older key of the base.
     pub base: &'static str,
-    pub fraction: Option<&'static str>,
-    pub default_fraction: f64,
+    /// How much of a head turns; `None`: all of it.
+    pub part: Option<Part>,
+}
+
+/// The older key of the part that turns, and the part where nothing says it.
+pub(super) struct Part {
+    pub key: Option<&'static str>,
+    pub default: f64,
 }
 
 pub(super) fn rope(settings: &Settings, names: Names) -> Result<Rope> {
@@ -21,14 +28,43 @@ pub(super) fn rope(settings: &Settings, names: Names) -> Result<Rope> {
     for kind in ["full_attention", "sliding_attention"] {
         parameters.only(kind, &[])?;
     }
-    let base = parameters.or("rope_theta", settings.or(names.base, 10_000.0)?)?;
-    let fraction = match names.fraction {
-        Some(key) => settings.or(key, names.default_fraction)?,
-        None => names.default_fraction,
+    let base = match base_is_in(&parameters, settings, names.base) {
+        (of, key) if of.is_null(key) => return Err(of.wrong(key, "a number".into())),
+        (of, key) => of.or(key, 10_000.0)?,
     };
-    let fraction = parameters.or("partial_rotary_factor", fraction)?;
+    const PART: &str = "partial_rotary_factor";
+    let fraction = match names.part {
+        Some(Part { key, default }) => {
+            let older = key.map_or(Ok(default), |key| settings.or(key, default))?;
+            parameters.or(PART, older)?
+        }
+        // Such a key changes nothing there, or does not fit.
+        None => {
+            [settings, &parameters].into_iter().try_for_each(|of| of.only(PART, &[json!(1.0)]))?;
+            1.0
+        }
+    };
     let scaling = scaling(settings, &parameters)?;
     Ok(Rope { base, fraction, scaling, ..Rope::default() })
+}
+
+/// Whether a base is given, and none.
+pub(super) fn has_no_base(settings: &Settings) -> Result<bool> {
+    let parameters = settings.object("rope_parameters")?;
+    let (of, key) = base_is_in(&parameters, settings, "rope_theta");
+    Ok(of.is_null(key))
+}
+
+/// Where the base is, with its key there.
+fn base_is_in<'a>(
+    parameters: &'a Settings,
+    settings: &'a Settings,
+    older: &'static str,
+) -> (&'a Settings, &'static str) {
+    match parameters.values().contains_key("rope_theta") {
+        true => (parameters, "rope_theta"),
+        false => (settings, older),
+    }
 }
 
 fn scaling(settings: &Settings, of: &Settings) -> Result<Option<RopeScaling>> {

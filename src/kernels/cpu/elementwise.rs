@@ -30,7 +30,7 @@ impl Elementwise {
                         ));
                 // 1/√(2π)
                 let scale = F::from_f64(0.398_942_280_401_432_7).expect("a constant");
-                let density = scale * F::fast_exp::<FMA>(-half * x * x);
+                let density = scale * F::fast_exp::<FMA>(-half * x * x).or_nothing();
                 (x * distribution, F::fma::<FMA>(x, density, distribution))
             }
             Self::GeluTanh => {
@@ -56,7 +56,7 @@ impl Elementwise {
                 (y, y * rest)
             }
             Self::Silu => {
-                let [sigmoid, rest] = F::sigmoids::<FMA>(x);
+                let [sigmoid, rest] = F::sigmoids::<FMA>(x).map(F::or_nothing);
                 let y = x * sigmoid;
                 (y, F::fma::<FMA>(y, rest, sigmoid))
             }
@@ -190,7 +190,9 @@ mod tests {
                 assert!(before.abs() < 1e-15, "-{far}: {before}");
             }
         }
-        let beyond = [1e25, -1e25, 1e38, -1e38].map(|x| Elementwise::GeluTanh.apply::<f32, false>(x).1);
-        assert_eq!(beyond, [1.0, 0.0, 1.0, 0.0]);
+        for function in [Elementwise::Gelu, Elementwise::GeluTanh, Elementwise::Silu] {
+            let beyond = [1e25, -1e25, 3e38, -3e38].map(|x| function.apply::<f32, false>(x));
+            assert_eq!(beyond, [(1e25, 1.0), (0.0, 0.0), (3e38, 1.0), (0.0, 0.0)], "{function:?}");
+        }
     }
 }
