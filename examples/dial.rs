@@ -38,13 +38,17 @@ fn dial(options: &Options) -> Result<()> {
     let copies = Probe::by_length(
         &copying,
         options.either(lengths),
-        "Copying".into(),
+        "Copying, trained on 3 to 8 letters".into(),
         "length of the string (letters)",
     );
     let filtering: Arc<dyn Task> = Arc::new(SelectiveCopying::new(8..=64, 8));
     let slots: [&[usize]; 2] = [&[64, 128, 640, 6400], &[64, 640]];
-    let filters =
-        Probe::by_length(&filtering, options.either(slots), "Filtering".into(), "slots for 8 data and noise");
+    let filters = Probe::by_length(
+        &filtering,
+        options.either(slots),
+        "Filtering, trained on 8 to 64 slots".into(),
+        "slots for 8 data and noise",
+    );
     let packing = Packing::Segments;
     let experiment = Experiment {
         name: "dial",

@@ -11,16 +11,19 @@
 
 mod common;
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn_sequence::evaluation::Accuracy;
 use burn_sequence::models::BackboneConfig;
 use burn_sequence::scorecard::{Score, Scorecard};
+use burn_sequence::training::{Observer, StepReport};
 use burn_sequence::{Error, Result};
 use clap::Parser;
 use common::chart::{Chart, Scale, Series};
 use common::origin::{self, Origin};
-use common::progress::Progress;
+use common::progress::{Overall, Progress};
 use common::statistics::Estimate;
 use common::{cli, device, files, folder, plots, table, text};
 use indicatif::MultiProgress;
@@ -101,9 +104,7 @@ fn scorecard(flags: &Flags) -> Result<()> {
         .with_learning_rate(flags.lr)
         .with_seed(flags.seed);
     println!("{}, {} wide; {}", backbone.pattern(), flags.d_model, Scorecard::tasks().join(", "));
-    let mut progress = Progress::new(&MultiProgress::new(), None, "a task", steps);
-    let scores = settings.run(&backbone, &device, &mut progress)?;
-    progress.finish();
+    let scores = settings.run(&backbone, &device, &mut Tasks::new(steps))?;
     let tasks = Scorecard::tasks().len();
     if scores.len() < tasks {
         println!("\n{}\n\nended after {} of {tasks} tasks: nothing is kept", scored(&scores), scores.len());
@@ -114,6 +115,39 @@ fn scorecard(flags: &Flags) -> Result<()> {
     let card = Card { pattern, d_model: flags.d_model, settings, version, origin, scores };
     files::write(&path, &format!("{:#}\n", serde_json::json!(card)))?;
     show(&card, out)
+}
+
+/// Shows one task after another.
+struct Tasks {
+    bars: MultiProgress,
+    overall: Arc<Overall>,
+    names: std::vec::IntoIter<String>,
+    now: Option<Progress>,
+}
+
+impl Tasks {
+    fn new(steps: usize) -> Self {
+        let (bars, names) = (MultiProgress::new(), Scorecard::tasks());
+        let overall = Arc::new(Overall::new(&bars));
+        overall.expect(names.iter().map(|_| steps));
+        Self { bars, overall, names: names.into_iter(), now: None }
+    }
+}
+
+impl Observer for Tasks {
+    fn on_step(&mut self, report: &StepReport) -> ControlFlow<()> {
+        if report.step == 1 {
+            let name = self.names.next().unwrap_or_default();
+            self.now = Some(Progress::new(&self.bars, Some(&self.overall), &name, report.steps));
+        }
+        let Some(now) = &mut self.now else { return ControlFlow::Continue(()) };
+        let flow = now.on_step(report);
+        if report.step == report.steps {
+            now.finish();
+            self.overall.finished();
+        }
+        flow
+    }
 }
 
 fn scored(scores: &[Score]) -> comfy_table::Table {

@@ -33,6 +33,10 @@ pub struct Chart<'a> {
 /// Letters of a line beside the chart.
 const LEGEND_WIDTH: usize = 26;
 
+/// Of the horizontal axis, and of a letter beside it, in pixels.
+const AXIS: f64 = 560.0;
+const LETTER: f64 = 7.5;
+
 /// Part of the horizontal axis that is left free before the first point and after the last.
 const MARGIN: f64 = 0.025;
 
@@ -75,17 +79,30 @@ impl Scale {
 
     fn label(self, place: f64) -> String {
         let value = if matches!(self, Self::Log) { place.exp2() } else { place };
-        let decimals = if value == value.round() || value.abs() >= 100.0 { 0 } else { 1 };
+        let is_whole = (value - value.round()).abs() < 1e-6;
+        let decimals = if is_whole || value.abs() >= 100.0 { 0 } else { 1 };
         format!("{value:.decimals$}")
     }
 
-    /// Where numbers stand beside the axis: about seven, powers of two if it is by powers.
-    fn marks(self, places: &Range<f64>) -> Vec<f64> {
+    /// Where numbers stand beside the axis: about seven; if it is by powers of two at the values themselves, or where they are too
+    /// close at powers.
+    fn marks(self, places: &Range<f64>, values: impl Iterator<Item = f64>) -> Vec<f64> {
         if places.end - places.start < 1e-6 {
             return vec![places.start];
         }
         if matches!(self, Self::Linear(_)) {
             return RangedCoordf64::from(places.clone()).key_points(7);
+        }
+        let mut own: Vec<f64> = values.map(|value| self.place(value)).collect();
+        own.sort_by(f64::total_cmp);
+        own.dedup();
+        let letters = |place: &f64| self.label(*place).len();
+        let has_room = |pair: &[f64]| {
+            let room = (pair[1] - pair[0]) / (places.end - places.start) * AXIS;
+            room > LETTER * (letters(&pair[0]) + letters(&pair[1]) + 2) as f64 / 2.0
+        };
+        if own.windows(2).all(has_room) {
+            return own;
         }
         let powers = |step: i32| {
             (places.start.ceil() as i32..=places.end.floor() as i32).filter(move |power| power % step == 0)
@@ -178,8 +195,11 @@ impl Chart<'_> {
             .x_label_area_size(44)
             .y_label_area_size(56)
             .build_cartesian_2d(
-                Axis { marks: x_scale.marks(&x_range), range: with_margin(&x_range) },
-                Axis { marks: y_scale.marks(&y_range), range: y_range },
+                Axis {
+                    marks: x_scale.marks(&x_range, points().map(|point| point.0)),
+                    range: with_margin(&x_range),
+                },
+                Axis { marks: y_scale.marks(&y_range, points().map(|point| point.1)), range: y_range },
             )?;
         chart
             .configure_mesh()

@@ -127,7 +127,14 @@ impl Experiment {
         if lines.is_empty() {
             return Ok(());
         }
-        let title = format!("Learning {}, asked at the longest training length", arm.task.name());
+        let strings =
+            curves.iter().filter(|curve| curve.run.trained_on == arm.name).map(|curve| curve.strings);
+        let title = format!(
+            "Learning {}: {} strings a seed, as long as the longest trained on ({})",
+            arm.task.name().replace('_', " "),
+            strings.max().unwrap_or(0),
+            arm.task.lengths().end()
+        );
         let path = self.figure(arm, "learning_curve", options);
         draw(&path, &title, ["examples seen", metric.label()], false, &lines)
     }

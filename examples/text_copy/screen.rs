@@ -1,6 +1,7 @@
 //! What a run of burn-train shows: its dashboard on a terminal, a line for each epoch elsewhere.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use burn::train::Interrupter;
 use burn::train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
@@ -18,7 +19,15 @@ pub fn renderer(dashboard: bool, interrupter: Interrupter, title: &str) -> Box<d
         return default_renderer(interrupter, None);
     }
     let title = title.to_string();
-    Box::new(Lines { interrupter, title, epochs: 0, names: BTreeMap::new(), last: BTreeMap::new() })
+    Box::new(Lines {
+        interrupter,
+        title,
+        epochs: 0,
+        began: Instant::now(),
+        done: 0,
+        names: BTreeMap::new(),
+        last: BTreeMap::new(),
+    })
 }
 
 /// The last value of every metric, told after each epoch.
@@ -26,6 +35,9 @@ struct Lines {
     interrupter: Interrupter,
     title: String,
     epochs: usize,
+    began: Instant,
+    /// Epochs since then.
+    done: usize,
     /// By the metrics' identities.
     names: BTreeMap<String, String>,
     last: BTreeMap<String, f64>,
@@ -53,13 +65,21 @@ impl MetricsRendererTraining for Lines {
 
 impl TrainingProgressLogger for Lines {
     fn start(&mut self, total_epochs: usize, _: usize, _: Option<usize>, _: Option<&str>) {
-        self.epochs = total_epochs;
+        (self.epochs, self.began, self.done) = (total_epochs, Instant::now(), 0);
     }
 
     fn update_epoch(&mut self, epoch: usize) {
         let values: Vec<String> =
             self.last.iter().map(|(name, value)| format!("{name} {value:.3}")).collect();
-        println!("{}: epoch {epoch} of {}: {}", self.title, self.epochs, values.join(", "));
+        self.done += 1;
+        let seconds = self.began.elapsed().as_secs_f64();
+        let left = seconds / self.done as f64 * self.epochs.saturating_sub(epoch) as f64;
+        println!(
+            "{}: epoch {epoch} of {} ({seconds:.0} s, about {left:.0} s left): {}",
+            self.title,
+            self.epochs,
+            values.join(", ")
+        );
     }
 
     fn start_split(&mut self, _: &str, _: usize) {}

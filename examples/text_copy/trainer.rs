@@ -119,7 +119,12 @@ impl Trainer for BurnTrain {
     }
 
     fn devices(&self) -> Option<String> {
-        (!self.devices.is_empty()).then(|| self.devices.join(","))
+        let devices = self.devices.join(",");
+        match self.devices.len() {
+            0 => None,
+            1 => Some(devices),
+            _ => Some(format!("{devices}, strategy {}", format!("{:?}", self.strategy).to_lowercase())),
+        }
     }
 
     fn shows_itself(&self) -> bool {

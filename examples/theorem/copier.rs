@@ -1,5 +1,7 @@
 //! The copier by construction, its errors beside their bound.
 
+use std::time::Instant;
+
 use burn::module::Module;
 use burn_sequence::Result;
 use burn_sequence::evaluation::accuracy_of_each;
@@ -9,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::chart::{Chart, Scale, Series};
 use crate::common::cli::Options;
+use crate::common::origin::{self, Origin};
 use crate::common::records::Records;
 use crate::common::statistics::Estimate;
 use crate::common::{plots, progress, table};
@@ -31,6 +34,10 @@ struct Copied {
     exact: usize,
     /// Strings with a mistake in which no key occurs twice: by the theorem, none.
     unexplained: usize,
+    #[serde(default)]
+    seconds: f64,
+    #[serde(flatten)]
+    origin: Origin,
 }
 
 impl Question {
@@ -45,13 +52,16 @@ impl Question {
     }
 
     fn answer(self, options: &Options) -> Result<Copied> {
-        let copier = HashCopier::new(self.alphabet, self.n)?.init(&options.device()?);
+        let (device, began) = (options.device()?, Instant::now());
+        let copier = HashCopier::new(self.alphabet, self.n)?.init(&device);
         let (mut exact, mut unexplained) = (0, 0);
         accuracy_of_each(&copier, &self.task()?, self.length, self.strings, 0, |example, right| {
             exact += usize::from(right);
             unexplained += usize::from(!right && !repeats(&example.tokens[1..=self.length], self.n));
         });
-        Ok(Copied { question: self, params: copier.num_params(), exact, unexplained })
+        let (params, seconds) = (copier.num_params(), began.elapsed().as_secs_f64());
+        let origin = Origin::here(origin::called(&device));
+        Ok(Copied { question: self, params, exact, unexplained, seconds, origin })
     }
 }
 
@@ -98,7 +108,8 @@ pub fn questions(
 /// If the records cannot be read or written.
 pub fn ask(options: &Options, questions: Vec<Question>) -> Result<()> {
     let mut answers = Records::<Copied>::open(&options.out("theorem").join("copier.jsonl"))?;
-    for question in questions {
+    let count = questions.len();
+    for (index, question) in questions.into_iter().enumerate() {
         if answers.records.iter().any(|answer| answer.question == question) {
             continue;
         }
@@ -107,7 +118,12 @@ pub fn ask(options: &Options, questions: Vec<Question>) -> Result<()> {
         }
         let answer = question.answer(options)?;
         let Question { length, alphabet, n, strings } = question;
-        eprintln!("copier: D = {alphabet}, n = {n}, L = {length}: {} of {strings} strings", answer.exact);
+        println!(
+            "copier, question {} of {count}: D = {alphabet}, n = {n}, L = {length}: {} of {strings} strings ({:.0} s)",
+            index + 1,
+            answer.exact,
+            answer.seconds
+        );
         answers.extend([answer])?;
     }
     Ok(())

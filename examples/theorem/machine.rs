@@ -6,6 +6,7 @@ use burn_sequence::theory::ShiftRegister;
 use rand::{SeedableRng, rngs::ChaCha8Rng};
 use serde::{Deserialize, Serialize};
 
+use crate::common::origin::Origin;
 use crate::common::records::Records;
 use crate::common::{cli::Options, table};
 use crate::trained::{LENGTH, LETTERS};
@@ -32,6 +33,8 @@ struct Guessed {
     length: usize,
     strings: usize,
     copied: usize,
+    #[serde(flatten)]
+    origin: Origin,
 }
 
 impl Guessed {
@@ -51,7 +54,8 @@ impl Guessed {
             let example = task.example(length, &mut rng);
             machine.copy(&example.tokens[1..=length], &mut rng) == example.tokens[1..=length]
         });
-        Self { kept, alphabet, length, strings, copied: copied.count() }
+        let origin = Origin::here("Rust".into());
+        Self { kept, alphabet, length, strings, copied: copied.count(), origin }
     }
 }
 

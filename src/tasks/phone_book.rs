@@ -27,7 +27,7 @@ use crate::{Error, Result};
 ///
 /// # Source
 ///
-/// arXiv 2402.01032, section 4, and its code.
+/// arXiv 2402.01032, section 4, and its code, where a number begins with 6 to 9 and names are drawn with replacement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhoneBook {
     entries: RangeInclusive<usize>,
