@@ -90,7 +90,7 @@ fn arm(name: &'static str, task: Arc<dyn Task>, probes: Vec<Probe>, steps: usize
         name,
         task,
         probes,
-        steps: [steps, 60],
+        steps: [steps, 40],
         batch_size: 32,
         context_len: 128,
         packing: Packing::Segments,

@@ -235,7 +235,7 @@ impl Session<'_> {
             .with_learning_rate(run.lr)
             .with_packing(self.options.packing.unwrap_or(arm.packing))
             .with_seed(run.seed)
-            .with_evaluate_every((run.steps / 16).max(1))
+            .with_evaluate_every((run.steps / self.options.either([16, 8])).max(1))
             .with_folder(Some(state.clone()));
         std::fs::create_dir_all(&state).map_err(|source| Error::Io { path: state.clone(), source })?;
         files::write(&state.join(ASKED), &serde_json::to_string(run).expect("plain data"))?;

@@ -64,7 +64,7 @@ fn copying(Flags { options, preset }: &Flags) -> Result<()> {
             name: "copying",
             task,
             probes: vec![by_length, duplicates],
-            steps: [2000, 500],
+            steps: [2000, 300],
             batch_size: 32,
             context_len: preset.context_len(),
             packing: Packing::Paper,
