@@ -24,7 +24,7 @@ impl<M: SequenceMixer> LanguageModel<M> {
     /// the weights inside an LSTM. A tied head becomes a matrix of its own, if it is quantised.
     ///
     /// The result is for inference. On flex, decoding reads the 8 bits; on ndarray weights are made floats for every
-    /// product, so that only their storage is smaller; on GPUs it has not been tried. A mixer of your own whose map should be quantised applies it with
+    /// product, so that only their storage is smaller, and so it is on GPUs. A mixer of your own whose map should be quantised applies it with
     /// [`ops::linear`](crate::ops::linear).
     pub fn quantize(self) -> Self {
         self.narrow(Format::Int8)
@@ -83,13 +83,23 @@ impl Format {
             Self::Int8 => {
                 let scheme = QuantScheme::default()
                     .with_value(QuantValue::Q8S)
-                    .with_store(QuantStore::Native)
+                    .with_store(store(&weight))
                     .per_block([BLOCK as u8; 2], ScaleDtype::F32);
                 weight.quantize_dynamic(&scheme)
             }
             Self::Bf16 => weight.cast(DType::BF16),
         }
     }
+}
+
+/// Kernels of GPUs put four numbers into one of 32 bits.
+fn store<const D: usize>(weight: &Tensor<D>) -> QuantStore {
+    #[cfg(any(feature = "flex", feature = "ndarray"))]
+    if crate::kernels::on_host(weight) {
+        return QuantStore::Native;
+    }
+    let _ = weight;
+    QuantStore::PackedU32(0)
 }
 
 /// Narrows the weights of linear maps.

@@ -12,7 +12,6 @@ use burn_sequence::models::{
 use super::models::DRAWING;
 #[cfg(feature = "autodiff")]
 use super::models::{greedy, hybrid, prompts};
-use super::on_host::on_host;
 
 /// Generation from a model in training keeps no graph and changes nothing.
 #[cfg(feature = "autodiff")]
@@ -25,14 +24,12 @@ fn a_model_in_training_generates_the_same() {
 
 #[test]
 fn a_quantized_model_says_nearly_the_same_and_steps_as_it_passes() {
-    if on_host() {
-        says_nearly_the_same(LanguageModel::quantize, 0.1);
-    }
+    says_nearly_the_same(LanguageModel::quantize, 0.1);
 }
 
 #[test]
 fn a_model_in_bf16_says_nearly_the_same_and_steps_as_it_passes() {
-    if on_host() && Device::default().supports_dtype(DType::BF16) {
+    if Device::default().supports_dtype(DType::BF16) {
         says_nearly_the_same(LanguageModel::to_bf16, 0.02);
     }
 }
