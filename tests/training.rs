@@ -1,7 +1,7 @@
 //! Training: it learns, resumes bit for bit, and says what is wrong.
 #![recursion_limit = "256"]
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Mutex;
 
 use burn::module::Module;
@@ -143,6 +143,56 @@ fn a_run_folder_of_another_run_is_refused() {
     let other = draw(&PATTERN.replace("hard_alibi", "alibi"), 16, 3);
     let error = fit(other, &task(), &settings(1e-3), &mut Silent).unwrap_err().to_string();
     assert!(error.contains("run.json") && error.contains("another architecture"), "{error}");
+}
+
+#[test]
+fn a_folder_is_one_runs_at_a_time() {
+    struct Second<'a>(&'a TrainingConfig);
+    impl Observer for Second<'_> {
+        fn on_step(&mut self, _: &StepReport) -> ControlFlow<()> {
+            let error = fit(model(), &task(), self.0, &mut Silent).unwrap_err().to_string();
+            assert!(error.contains("another run is training in this folder"), "{error}");
+            ControlFlow::Continue(())
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(2).with_folder(Some(folder.path().into()));
+    assert_eq!(fit(model(), &task(), &config, &mut Second(&config)).unwrap().steps, 2);
+    fit(model(), &task(), &config, &mut Silent).unwrap();
+}
+
+/// What a folder asks of a model is about the task's first example, which has no answer here.
+#[test]
+fn a_folder_holds_runs_of_a_task_whose_first_example_asks_nothing() {
+    struct Quiet(Copying, usize);
+    impl Task for Quiet {
+        fn name(&self) -> &str {
+            "quiet"
+        }
+        fn vocab_size(&self) -> usize {
+            self.0.vocab_size()
+        }
+        fn padding(&self) -> u32 {
+            self.0.padding()
+        }
+        fn lengths(&self) -> RangeInclusive<usize> {
+            self.0.lengths()
+        }
+        fn example(&self, length: usize, rng: &mut ChaCha8Rng) -> Example {
+            let mut example = self.0.example(length, rng);
+            if example.tokens.len() == self.1 {
+                example.targets.clear();
+            }
+            example
+        }
+    }
+    let first = task().training_example(&mut ChaCha8Rng::seed_from_u64(0)).tokens.len();
+    let quiet = Quiet(task(), first);
+    assert!(quiet.training_example(&mut ChaCha8Rng::seed_from_u64(0)).targets.is_empty());
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(4).with_folder(Some(folder.path().into()));
+    assert_eq!(fit(model(), &quiet, &config, &mut StopAt(2)).unwrap().steps, 2);
+    assert_eq!(fit(model(), &quiet, &config, &mut Silent).unwrap().steps, 4);
 }
 
 /// Numbers with all their digits are read back as they were written.

@@ -52,7 +52,8 @@ pub struct TrainingConfig {
     /// Strings of an evaluation, of the longest training length.
     #[config(default = 128)]
     pub evaluation_strings: usize,
-    /// Where the state of the run is kept; `None`: nowhere. A run that finds its state there goes on from it.
+    /// Where the state of the run is kept; `None`: nowhere. A run that finds its state there goes on from it. A folder is one
+    /// run's at a time.
     pub folder: Option<PathBuf>,
     /// Steps between two saves of the state of the run.
     #[config(default = 250)]

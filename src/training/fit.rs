@@ -46,7 +46,8 @@ pub struct Outcome<M: SequenceMixer> {
 ///
 /// [`Error::Config`] for settings or a task that no run can have: examples that do not fit in `context_len`, tokens that are not
 /// below the model's `vocab_size`; [`Error::NonFinite`] where the loss or its
-/// gradient stops being finite (the last saved state stays), [`Error::Io`] and [`Error::File`] where the run's folder cannot be used.
+/// gradient stops being finite (the last saved state stays), [`Error::Io`] and [`Error::File`] where the run's folder cannot be used, or
+/// another run is training in it.
 ///
 /// # Panics
 ///

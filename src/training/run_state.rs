@@ -3,6 +3,7 @@
 //! `run.json` is written last, under a temporary name, and names the files of parameters and optimiser; so
 //! whatever interrupts a save, the last whole state is the one that is found.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::config::TrainingConfig;
 use super::observer::CurvePoint;
 use crate::evaluation::answer_logits;
-use crate::files::write_atomically;
+use crate::files::{lock, write_atomically};
 use crate::layers::SequenceMixer;
 use crate::models::LanguageModel;
 use crate::tasks::{Batch, Task, fingerprint};
@@ -50,7 +51,10 @@ pub(super) struct RunFolder {
     path: PathBuf,
     settings: serde_json::Value,
     /// Models of one size whose layers differ, in their positions for example, answer it differently with the same weights.
-    question: Batch,
+    /// `None` where the task asks for nothing there.
+    question: Option<Batch>,
+    /// Open as long as the folder is this run's: two would remove each other's files.
+    _lock: File,
 }
 
 impl RunFolder {
@@ -63,6 +67,7 @@ impl RunFolder {
     ) -> Result<Self> {
         std::fs::create_dir_all(path).map_err(Error::io(path))?;
         tempfile::tempfile_in(path).map_err(Error::io(path))?;
+        let lock = lock(path)?;
         let plain = TrainingConfig { folder: None, ..config.clone() };
         let settings = serde_json::json!({
             "training": plain,
@@ -72,13 +77,15 @@ impl RunFolder {
             "parameters": parameters,
         });
         let example = task.training_example(&mut ChaCha8Rng::seed_from_u64(0));
-        let question = Batch::evaluation(vec![example], task.padding());
-        Ok(Self { path: path.into(), settings, question })
+        let question =
+            (!example.targets.is_empty()).then(|| Batch::evaluation(vec![example], task.padding()));
+        Ok(Self { path: path.into(), settings, question, _lock: lock })
     }
 
-    /// Logits at the last target of the question: a few; none if one is not finite.
+    /// Logits at the last target of the question: a few; none if one is not finite, or nothing is asked.
     fn answer<M: SequenceMixer>(&self, model: &LanguageModel<M>) -> Vec<f64> {
-        let logits = answer_logits(&model.valid(), &self.question);
+        let Some(question) = &self.question else { return Vec::new() };
+        let logits = answer_logits(&model.valid(), question);
         let [targets, _] = logits.dims();
         let last: Vec<f64> = logits.narrow(0, targets - 1, 1).into_data().iter::<f64>().take(64).collect();
         if last.iter().all(|logit| logit.is_finite()) { last } else { Vec::new() }
