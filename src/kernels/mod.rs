@@ -74,7 +74,7 @@ pub(crate) fn among_workers<T: Send>(device: &burn::tensor::Device, work: impl F
 }
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
-fn is_host(device: &burn::tensor::Device) -> bool {
+pub(crate) fn is_host(device: &burn::tensor::Device) -> bool {
     use burn::backend::DispatchDevice;
     #[allow(unreachable_patterns)]
     match device.as_dispatch() {

@@ -3,7 +3,7 @@
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::LinearConfig;
 use burn::tensor::quantization::{QuantScheme, QuantStore, QuantValue, ScaleDtype};
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use super::language_model::LanguageModel;
 use crate::layers::SequenceMixer;
@@ -27,7 +27,8 @@ impl<M: SequenceMixer> LanguageModel<M> {
     /// product, so that only their storage is smaller, and so it is on GPUs. A mixer of your own whose map should be quantised applies it with
     /// [`ops::linear`](crate::ops::linear).
     pub fn quantize(self) -> Self {
-        self.narrow(Format::Int8)
+        let store = store(&self.device());
+        self.narrow(Format::Int8(store))
     }
 
     /// The model with the weights of its linear maps in bf16, the upper half of 32 bits: half of the memory that decoding
@@ -65,7 +66,7 @@ impl<M: SequenceMixer> LanguageModel<M> {
 /// How narrow weights are stored.
 #[derive(Clone, Copy, Debug)]
 enum Format {
-    Int8,
+    Int8(QuantStore),
     Bf16,
 }
 
@@ -73,17 +74,17 @@ impl Format {
     /// Whether weights of these sizes can be stored so.
     fn fits(self, dims: &[usize]) -> bool {
         match self {
-            Self::Int8 => dims.iter().all(|dim| dim % BLOCK == 0),
+            Self::Int8(_) => dims.iter().all(|dim| dim % BLOCK == 0),
             Self::Bf16 => true,
         }
     }
 
     fn narrow<const D: usize>(self, weight: Tensor<D>) -> Tensor<D> {
         match self {
-            Self::Int8 => {
+            Self::Int8(store) => {
                 let scheme = QuantScheme::default()
                     .with_value(QuantValue::Q8S)
-                    .with_store(store(&weight))
+                    .with_store(store)
                     .per_block([BLOCK as u8; 2], ScaleDtype::F32);
                 weight.quantize_dynamic(&scheme)
             }
@@ -93,12 +94,12 @@ impl Format {
 }
 
 /// Kernels of GPUs put four numbers into one of 32 bits.
-fn store<const D: usize>(weight: &Tensor<D>) -> QuantStore {
+fn store(device: &Device) -> QuantStore {
     #[cfg(any(feature = "flex", feature = "ndarray"))]
-    if crate::kernels::on_host(weight) {
+    if crate::kernels::is_host(&device.clone().inner()) {
         return QuantStore::Native;
     }
-    let _ = weight;
+    let _ = device;
     QuantStore::PackedU32(0)
 }
 
