@@ -57,6 +57,8 @@ impl ModuleMapper for Perturb {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         // What is frozen stands for what it is.
         if !param.is_require_grad() {
+            // Drawn here, as all others.
+            let _ = param.val();
             return param;
         }
         param.map(|values| {

@@ -13,6 +13,12 @@ use super::tolerance::Tolerance;
 /// Parameters are drawn from the device's generator, which all threads share.
 static BUILDING: Mutex<()> = Mutex::new(());
 
+/// Does what draws parameters, while nobody else does.
+pub(super) fn alone<T>(work: impl FnOnce() -> T) -> T {
+    let _alone = BUILDING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    work()
+}
+
 /// A subject under one law.
 pub(super) struct Trial<S> {
     law: Law,
@@ -26,11 +32,10 @@ pub(super) struct Trial<S> {
 impl<S: Subject> Trial<S> {
     pub(super) fn new<R: Recipe<Subject = S>>(law: Law, recipe: &R) -> Self {
         let device = Device::default().autodiff();
-        let subject = {
-            let _alone = BUILDING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let subject = alone(|| {
             device.seed(5);
             perturbed(recipe.build(&device))
-        };
+        });
         Self { law, subject, d_model: recipe.d_model(), random: Random::new(law as u64), device }
     }
 
