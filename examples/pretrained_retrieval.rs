@@ -64,7 +64,8 @@ struct Flags {
 #[derive(Clone, Serialize, Deserialize)]
 struct Record {
     model: String,
-    /// A number of its files, so that another of the same name is told apart.
+    /// A number of its configuration and its files' sizes: another model of the same name is told apart, other weights of one model
+    /// are not.
     #[serde(default)]
     files: String,
     family: String,

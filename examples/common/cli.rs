@@ -176,20 +176,15 @@ impl Options {
 }
 
 fn range(text: &str) -> Result<RangeInclusive<usize>, String> {
-    let bounds: Vec<&str> = text.split(['-', '.', '=']).filter(|part| !part.is_empty()).collect();
-    match bounds[..] {
-        [low, high] => {
-            let parse =
-                |bound: &str| bound.parse::<usize>().map_err(|problem| format!("{bound:?}: {problem}"));
-            let (low, high) = (parse(low)?, parse(high)?);
-            if low == 0 || low > high {
-                Err(format!("{low}-{high} is empty or begins at 0"))
-            } else {
-                Ok(low..=high)
-            }
-        }
-        _ => Err("expected MIN-MAX, such as 5-16".into()),
+    let Some((low, high)) = text.split_once("..=").or_else(|| text.split_once('-')) else {
+        return Err("expected MIN-MAX, such as 5-16".into());
+    };
+    let parse = |bound: &str| bound.parse::<usize>().map_err(|problem| format!("{bound:?}: {problem}"));
+    let (low, high) = (parse(low)?, parse(high)?);
+    if low == 0 || low > high {
+        return Err(format!("{low}-{high} is empty or begins at 0"));
     }
+    Ok(low..=high)
 }
 
 /// A number above 0.

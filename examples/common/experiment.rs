@@ -92,6 +92,27 @@ impl Metric {
             Self::Bytes => "bytes right, each after the true ones",
         }
     }
+
+    /// [`label`](Self::label), and in brackets that of the other.
+    pub fn both_labels(self) -> String {
+        let other = self.other().map(|other| format!(" (and {})", other.label()));
+        format!("{}{}", self.label(), other.unwrap_or_default())
+    }
+
+    /// The accuracy that counts, and in brackets the other.
+    pub fn both(self, strings: f64, answers: f64) -> String {
+        let other = self.other().map(|other| format!(" ({:.3})", other.of(strings, answers)));
+        format!("{:.3}{}", self.of(strings, answers), other.unwrap_or_default())
+    }
+
+    /// What is told beside it where a learning rate is chosen.
+    fn other(self) -> Option<Self> {
+        match self {
+            Self::Strings => Some(Self::Answers),
+            Self::Answers => Some(Self::Strings),
+            Self::Bytes => None,
+        }
+    }
 }
 
 impl Point {

@@ -107,6 +107,8 @@ pub struct Progress {
     step: usize,
     /// Steps done in this process.
     seen: usize,
+    /// Whether it is known how many were done earlier.
+    begun: bool,
 }
 
 impl Progress {
@@ -116,7 +118,17 @@ impl Progress {
         let bar = bars.add(ProgressBar::new(steps as u64)).with_style(style.expect("a valid template"));
         bar.set_prefix(title.to_string());
         let overall = overall.cloned();
-        Self { overall, title: title.into(), bar, accuracy: 0.0, last_line: 0, steps, step: 0, seen: 0 }
+        Self {
+            overall,
+            title: title.into(),
+            bar,
+            accuracy: 0.0,
+            last_line: 0,
+            steps,
+            step: 0,
+            seen: 0,
+            begun: false,
+        }
     }
 
     /// What it is called.
@@ -126,8 +138,17 @@ impl Progress {
 
     /// It is trained, and is asked this question of so many.
     pub fn asks(&mut self, question: usize, questions: usize) {
+        self.goes_on_after(self.steps);
         self.reach(self.steps);
         self.bar.set_message(format!("question {question} of {questions}"));
+    }
+
+    /// Before its first step in this process: so many were done earlier, and took none of its time.
+    pub fn goes_on_after(&mut self, steps: usize) {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.step = steps;
+            self.overall.iter().for_each(|overall| overall.skip(steps));
+        }
     }
 
     fn reach(&mut self, step: usize) {
@@ -146,10 +167,7 @@ impl Observer for Progress {
         if report.step == 1 {
             (self.accuracy, self.last_line, self.seen) = (0.0, 0, 0);
         }
-        if self.step == 0 {
-            self.step = report.step - 1;
-            self.overall.iter().for_each(|overall| overall.skip(self.step));
-        }
+        self.goes_on_after(report.step - 1);
         self.reach(report.step);
         // The accuracy of a step alone jumps about.
         self.seen += 1;

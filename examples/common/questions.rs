@@ -152,6 +152,10 @@ fn extent(metric: Metric, point: &Point) -> (usize, usize) {
 }
 
 fn state_bytes(model: &LanguageModel, len: usize) -> usize {
-    // Where the state does not grow, a token is enough.
-    model.state_bytes(if model.backbone.state_growth() == StateGrowth::Constant { 1 } else { len })
+    // What has stopped growing need not be read on.
+    model.state_bytes(match model.backbone.state_growth() {
+        StateGrowth::Constant => 1,
+        StateGrowth::Window(window) => len.min(window),
+        StateGrowth::Linear => len,
+    })
 }

@@ -44,11 +44,7 @@ impl Experiment {
             let diverged: Vec<&Run> =
                 results.diverged.iter().filter(|run| run.trained_on == arm.name).collect();
             if !diverged.is_empty() || own.iter().any(|record| record.run.lr != own[0].run.lr) {
-                let counted = match metric {
-                    Metric::Strings => "strings without a mistake (and answers right)",
-                    Metric::Answers => "answers right (and strings without a mistake)",
-                    Metric::Bytes => metric.label(),
-                };
+                let counted = metric.both_labels();
                 println!("\n{}: learning rates, {counted}, at the end of training\n", arm.name);
                 println!("{}", table::sweep(metric, &own, &diverged));
             }

@@ -58,13 +58,7 @@ pub fn sweep(metric: Metric, records: &[&Record], diverged: &[&Run]) -> Table {
             match records.iter().find(|record| is_here(&record.run)) {
                 _ if diverged.iter().any(|run| is_here(run)) => "diverged".into(),
                 None => "–".into(),
-                Some(Record { valid_string_accuracy: strings, valid_char_accuracy: answers, .. }) => {
-                    match metric {
-                        Metric::Strings => format!("{strings:.3} ({answers:.3})"),
-                        Metric::Answers => format!("{answers:.3} ({strings:.3})"),
-                        Metric::Bytes => format!("{answers:.3}"),
-                    }
-                }
+                Some(record) => metric.both(record.valid_string_accuracy, record.valid_char_accuracy),
             }
         };
         table.add_row([name.clone()].into_iter().chain(rates.iter().map(cell)));

@@ -1,4 +1,5 @@
-"""A model's folder read by Transformers and by `examples/generate.rs`: the same text, and how fast.
+"""A model's folder read by Transformers and by `examples/generate.rs`: the same text, and how fast; on Linux, which
+says how much memory a process had.
 
     cargo build --release --features tokenizers --example generate
     pip install torch==2.15.0 transformers==5.23.0

@@ -72,7 +72,13 @@ fn main() -> std::process::ExitCode {
 fn text_copy(flags: &Flags) -> Result<()> {
     // There is one terminal, and one dashboard.
     let dashboard = flags.options.jobs.unwrap_or(1) == 1 && std::io::stdout().is_terminal();
-    let options = &Options { jobs: flags.options.jobs.or(dashboard.then_some(1)), ..flags.options.clone() };
+    // And one server that reduces gradients, which ends with the first run that ends.
+    let alone = dashboard || flags.strategy == Strategy::Distributed;
+    let options = &Options { jobs: flags.options.jobs.or(alone.then_some(1)), ..flags.options.clone() };
+    if flags.strategy == Strategy::Distributed && options.jobs() > 1 {
+        let problem = format!("--jobs {}: with --strategy distributed one run at a time", options.jobs());
+        return Err(Error::Config(problem));
+    }
     options.expect_no_lengths()?;
     options.steps.map(trainer::epochs).transpose()?;
     let context_len = options.context_len.unwrap_or(512);

@@ -176,6 +176,7 @@ impl Trainer for BurnTrain {
         if let Some(epoch) = done {
             training = training.checkpoint(epoch);
         }
+        progress.goes_on_after(config.steps / epochs * done.unwrap_or(0));
         let began = Instant::now();
         // The dashboard closes with the rest of the result.
         let (model, error) = {

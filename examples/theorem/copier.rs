@@ -138,16 +138,33 @@ pub fn show(options: &Options) -> Result<()> {
     let folder = options.out("theorem");
     let mut answers = Records::<Copied>::read(&folder.join("copier.jsonl"))?;
     answers.sort_by_key(|answer| answer.question);
+    // Of answers to one question that with most strings, which is the last.
+    let asked =
+        |Copied { question: Question { length, alphabet, n, .. }, .. }: &Copied| (*length, *alphabet, *n);
+    answers.dedup_by(|later, kept| {
+        let is_again = asked(later) == asked(kept);
+        if is_again {
+            std::mem::swap(later, kept);
+        }
+        is_again
+    });
     let Some(shortest) = answers.first().map(|answer| answer.question.length) else { return Ok(()) };
     let head =
         ["D", "L", "n", "parameters", "strings", "exact", "wrong, no key twice", "error", "bound L²·D⁻ⁿ"]
             .map(String::from);
     let mut found = table::table(head.into_iter());
     let key = |answer: &Copied| (answer.question.length, answer.question.alphabet);
-    for longest in answers.chunk_by(|a, b| key(a) == key(b)).filter_map(<[Copied]>::last) {
-        let Question { length, alphabet, n, strings } = longest.question;
-        let row = [alphabet, length, n, longest.params, strings, longest.exact, longest.unexplained];
-        let shares = [longest.error(), longest.question.bound()].map(|share| format!("{share:.4}"));
+    // The figure shows the other keys of the shortest strings.
+    let rows = answers.chunk_by(|a, b| key(a) == key(b)).flat_map(|answers| {
+        match answers[0].question.length == shortest {
+            true => &answers[answers.len() - 1..],
+            false => answers,
+        }
+    });
+    for answer in rows {
+        let Question { length, alphabet, n, strings } = answer.question;
+        let row = [alphabet, length, n, answer.params, strings, answer.exact, answer.unexplained];
+        let shares = [answer.error(), answer.question.bound()].map(|share| format!("{share:.4}"));
         found.add_row(row.iter().map(usize::to_string).chain(shares));
     }
     println!("\nThe copier by construction\n\n{}", table::to_the_right(found));
