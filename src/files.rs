@@ -1,6 +1,5 @@
-//! Files that are either whole or not there, and folders of one run at a time.
+//! Files that are either whole or not there.
 
-use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::Path;
 
@@ -34,22 +33,4 @@ fn beside(path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
     file.write_all(bytes).map_err(Error::io(path))?;
     file.as_file().sync_all().map_err(Error::io(path))?;
     Ok(file)
-}
-
-/// Makes a folder this run's, as long as the file is open.
-///
-/// # Errors
-///
-/// If another run has it, of this process or of another; or if it cannot be written.
-pub(crate) fn lock(folder: &Path) -> Result<File> {
-    let path = folder.join(".lock");
-    let file = File::create(&path).map_err(Error::io(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            let problem = "another run is training in this folder; wait for it, or name another folder";
-            Err(Error::file(folder, problem))
-        }
-        Err(TryLockError::Error(source)) => Err(Error::io(&path)(source)),
-    }
 }

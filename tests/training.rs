@@ -161,7 +161,7 @@ fn a_folder_is_one_runs_at_a_time() {
     fit(model(), &task(), &config, &mut Silent).unwrap();
 }
 
-/// What a folder asks of a model is about the task's first example, which has no answer here.
+/// What a folder asks of a model is about the task's first example that has an answer.
 #[test]
 fn a_folder_holds_runs_of_a_task_whose_first_example_asks_nothing() {
     struct Quiet(Copying, usize);
@@ -192,6 +192,9 @@ fn a_folder_holds_runs_of_a_task_whose_first_example_asks_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(4).with_folder(Some(folder.path().into()));
     assert_eq!(fit(model(), &quiet, &config, &mut StopAt(2)).unwrap().steps, 2);
+    let other = draw(&PATTERN.replace("hard_alibi", "alibi"), 16, 3);
+    let error = fit(other, &quiet, &config, &mut Silent).unwrap_err().to_string();
+    assert!(error.contains("another architecture"), "{error}");
     assert_eq!(fit(model(), &quiet, &config, &mut Silent).unwrap().steps, 4);
 }
 

@@ -66,7 +66,7 @@ pub struct Options {
     #[arg(long)]
     pub device: Option<String>,
     /// Runs at once. Small models do not fill a machine one by one; results do not depend on this.
-    /// [default: the number of cores, at most 4; 1 where a dashboard is shown]
+    /// [default: the number of cores, at most 4; 1 where a dashboard is shown or runs cannot be side by side]
     #[arg(long, value_parser = positive)]
     pub jobs: Option<usize>,
     /// Go on with the runs in --out instead of beginning anew.

@@ -1,6 +1,7 @@
 //! The folder of an experiment: its records, and whose it is.
 
 use std::fs::{DirEntry, File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use burn_sequence::{Error, Result};
@@ -88,7 +89,8 @@ pub fn check_new(folder: &Path, resume: bool) -> Result<()> {
     Ok(())
 }
 
-/// Makes a folder this process's, as long as the file is open: two would overwrite each other's records.
+/// Makes a folder this process's, as long as the file is open: two would overwrite each other's records. Where the file system
+/// has no locks it goes without.
 ///
 /// # Errors
 ///
@@ -104,6 +106,7 @@ pub fn lock(folder: &Path) -> Result<File> {
             "{}: another process is running in this folder; wait, or name another by --out",
             folder.display()
         ))),
+        Err(TryLockError::Error(source)) if source.kind() == ErrorKind::Unsupported => Ok(file),
         Err(TryLockError::Error(source)) => Err(io(source)),
     }
 }

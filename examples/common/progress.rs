@@ -64,7 +64,8 @@ impl Overall {
 
     /// A run goes on after so many steps of earlier.
     fn skip(&self, steps: usize) {
-        self.bar.set_length(self.bar.length().unwrap_or(0).saturating_sub(steps as u64));
+        self.bar.dec_length(steps as u64);
+        self.bar.set_message(self.message());
     }
 
     fn advance(&self, steps: usize) {
@@ -147,6 +148,8 @@ impl Progress {
     pub fn goes_on_after(&mut self, steps: usize) {
         if !std::mem::replace(&mut self.begun, true) {
             self.step = steps;
+            self.bar.set_position(steps as u64);
+            self.bar.reset_eta();
             self.overall.iter().for_each(|overall| overall.skip(steps));
         }
     }

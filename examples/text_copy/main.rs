@@ -75,7 +75,7 @@ fn text_copy(flags: &Flags) -> Result<()> {
     // And one server that reduces gradients, which ends with the first run that ends.
     let alone = dashboard || flags.strategy == Strategy::Distributed;
     let options = &Options { jobs: flags.options.jobs.or(alone.then_some(1)), ..flags.options.clone() };
-    if flags.strategy == Strategy::Distributed && options.jobs() > 1 {
+    if flags.strategy == Strategy::Distributed && options.jobs() > 1 && !options.plot {
         let problem = format!("--jobs {}: with --strategy distributed one run at a time", options.jobs());
         return Err(Error::Config(problem));
     }

@@ -51,7 +51,7 @@ pub enum Strategy {
     Main,
     /// Each steps a share of the parameters.
     Sharded,
-    /// Each has the whole model; gradients are reduced among them. On CUDA.
+    /// Each has the whole model; gradients are reduced among them. On CUDA, one run at a time.
     Distributed,
 }
 

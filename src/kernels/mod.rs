@@ -56,7 +56,7 @@ impl Implementation {
 }
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
-pub(crate) fn on_host<const D: usize>(tensor: &Tensor<D>) -> bool {
+fn on_host<const D: usize>(tensor: &Tensor<D>) -> bool {
     is_host(&tensor.device().inner())
 }
 

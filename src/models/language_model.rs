@@ -145,7 +145,7 @@ impl<C: BuildMixer> LanguageModelConfig<C> {
 }
 
 /// Draws every parameter that waits for its first use.
-struct Draw;
+pub(crate) struct Draw;
 
 impl ModuleVisitor for Draw {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {

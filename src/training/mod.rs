@@ -4,6 +4,7 @@ mod adamw;
 mod clipping;
 mod config;
 mod fit;
+mod lock;
 mod loss;
 mod observer;
 mod optimizer;

@@ -15,9 +15,10 @@ use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::config::TrainingConfig;
+use super::lock::lock;
 use super::observer::CurvePoint;
 use crate::evaluation::answer_logits;
-use crate::files::{lock, write_atomically};
+use crate::files::write_atomically;
 use crate::layers::SequenceMixer;
 use crate::models::LanguageModel;
 use crate::tasks::{Batch, Task, fingerprint};
@@ -51,7 +52,7 @@ pub(super) struct RunFolder {
     path: PathBuf,
     settings: serde_json::Value,
     /// Models of one size whose layers differ, in their positions for example, answer it differently with the same weights.
-    /// `None` where the task asks for nothing there.
+    /// `None` where the task seldom asks for anything.
     question: Option<Batch>,
     /// Open as long as the folder is this run's: two would remove each other's files.
     _lock: File,
@@ -76,9 +77,10 @@ impl RunFolder {
             "example": fingerprint(task),
             "parameters": parameters,
         });
-        let example = task.training_example(&mut ChaCha8Rng::seed_from_u64(0));
-        let question =
-            (!example.targets.is_empty()).then(|| Batch::evaluation(vec![example], task.padding()));
+        let question = (0..64)
+            .map(|seed| task.training_example(&mut ChaCha8Rng::seed_from_u64(seed)))
+            .find(|example| !example.targets.is_empty())
+            .map(|example| Batch::evaluation(vec![example], task.padding()));
         Ok(Self { path: path.into(), settings, question, _lock: lock })
     }
 
