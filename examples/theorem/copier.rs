@@ -1,5 +1,6 @@
 //! The copier by construction, its errors beside their bound.
 
+use std::cmp::Reverse;
 use std::time::Instant;
 
 use burn::module::Module;
@@ -17,7 +18,7 @@ use crate::common::statistics::Estimate;
 use crate::common::{plots, progress, table};
 
 /// What is asked of a copier: strings of `length` letters out of an alphabet, with keys of `n`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
     length: usize,
     alphabet: usize,
@@ -137,17 +138,10 @@ pub fn ask(options: &Options, questions: Vec<Question>) -> Result<()> {
 pub fn show(options: &Options) -> Result<()> {
     let folder = options.out("theorem");
     let mut answers = Records::<Copied>::read(&folder.join("copier.jsonl"))?;
-    answers.sort_by_key(|answer| answer.question);
-    // Of answers to one question that with most strings, which is the last.
-    let asked =
-        |Copied { question: Question { length, alphabet, n, .. }, .. }: &Copied| (*length, *alphabet, *n);
-    answers.dedup_by(|later, kept| {
-        let is_again = asked(later) == asked(kept);
-        if is_again {
-            std::mem::swap(later, kept);
-        }
-        is_again
-    });
+    // Of answers to one question that with most strings.
+    let asked = |Question { length, alphabet, n, .. }: Question| (length, alphabet, n);
+    answers.sort_by_key(|answer| (asked(answer.question), Reverse(answer.question.strings)));
+    answers.dedup_by_key(|answer| asked(answer.question));
     let Some(shortest) = answers.first().map(|answer| answer.question.length) else { return Ok(()) };
     let head =
         ["D", "L", "n", "parameters", "strings", "exact", "wrong, no key twice", "error", "bound L²·D⁻ⁿ"]
